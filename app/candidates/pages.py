@@ -1,0 +1,131 @@
+"""The context of one candidate's page, put together from the queries."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm import Session
+
+from app.accounts.policies import Actor
+from app.candidates import past, policies, queries, timeline
+from app.candidates.verdicts import Verdict, verdicts
+from app.curation import crops
+from app.curation import queries as curation
+from app.curation.chips import boxes
+from app.curation.crops import Crop
+from app.errors import NotFound
+from app.prefilter.caption_diff import Piece, word_diff
+from app.prefilter.queries import reviewed_languages, thresholds
+from app.tables import CandidateState, EvidenceKind, ReviewKind, Source
+
+
+@dataclass(frozen=True)
+class CandidatePage:
+    """Everything one candidate's page shows to one person. `state` is None while it is hidden from them.
+
+    `flag` is the review that flagged it, and `to_resolve` the fields that an admin begins with.
+    """
+
+    shown: curation.Shown
+    state: CandidateState | None
+    source: Source
+    author: str
+    published: str | None
+    cleaned: Sequence[Piece]
+    changed: Sequence[Piece]
+    verdicts: list[Verdict]
+    boxes: list[dict[str, Any]]
+    crop: Mapping[str, Any] | Crop | None
+    crop_taken: bool
+    fields: Mapping[str, Any]
+    fields_from: str
+    flag: past.PastReview | None
+    to_resolve: Mapping[str, Any]
+    source_texts: list[tuple[EvidenceKind, str]]
+    copies: list[queries.Copy]
+    siblings: list[curation.Sibling]
+    snapshots: list[past.Frozen]
+    history: list[timeline.Moment]
+    reviews_hidden: bool
+    submission_id: UUID
+
+
+def candidate_page(session: Session, actor: Actor, candidate_id: int) -> CandidatePage:
+    """Raises NotFound."""
+    candidate = queries.readable(session, actor, candidate_id)
+    shown = curation.shown(session, candidate_id)
+    if shown is None:
+        raise NotFound(f"There is no candidate C-{candidate_id}.")
+    slots = queries.slots(session, actor, candidate_id)
+    sees_state = policies.sees_state(actor, slots)
+    sees_reviews = policies.sees_reviews(actor, candidate.state, slots)
+    found = curation.findings(session, candidate_id)
+    published = queries.caption_text(session, candidate.settled_caption_id) if sees_state else None
+    fields, fields_from = fields_of(session, shown, found, sees_state)
+    snapshots = past.frozen_in(session, candidate_id) if sees_state else []
+    copies = queries.copies(session, candidate_id)
+    taken = candidate.crop if sees_state else None
+    given = past.reviews(session, candidate_id)
+    flag = next((one for one in reversed(given) if one.review.kind is ReviewKind.FLAG), None)
+    return CandidatePage(
+        shown=shown,
+        state=candidate.state if sees_state else None,
+        source=queries.source_of(session, candidate),
+        author=queries.author_label(shown.author),
+        published=published,
+        cleaned=word_diff(shown.raw, shown.offered),
+        changed=word_diff(shown.offered, published) if published else (),
+        verdicts=verdicts(found, thresholds(session), reviewed_languages(session)),
+        boxes=boxes(found.get("panels")),
+        crop=taken or crops.offered(found.get("panels"), shown.image),
+        crop_taken=bool(taken),
+        fields=fields,
+        fields_from=fields_from,
+        flag=flag,
+        to_resolve=(queries.review_fields(session, flag.review.id) if flag else None) or by_rules(found),
+        source_texts=queries.source_texts(session, candidate_id),
+        copies=[copy for copy in copies if copy.candidate_id != candidate_id],
+        siblings=curation.siblings(session, shown.post.id),
+        snapshots=snapshots,
+        history=history(session, actor, shown, given, snapshots, sees_reviews),
+        reviews_hidden=not sees_reviews,
+        submission_id=uuid4(),
+    )
+
+
+def fields_of(
+    session: Session, shown: curation.Shown, found: Mapping[str, curation.Found], settled_too: bool
+) -> tuple[Mapping[str, Any], str]:
+    """Organ, stain and so on by the review that settled it, else by the caption rules; and who says so."""
+    settled = queries.review_fields(session, shown.candidate.settled_by) if settled_too else None
+    if settled:
+        return settled, "by its reviewer"
+    return by_rules(found), "by rules, unchecked"
+
+
+def by_rules(found: Mapping[str, curation.Found]) -> Mapping[str, Any]:
+    fields = found["caption"].evidence.get("fields") if "caption" in found else None
+    return fields if isinstance(fields, dict) else {}
+
+
+def history(
+    session: Session,
+    actor: Actor,
+    shown: curation.Shown,
+    given: Sequence[past.PastReview],
+    snapshots: Sequence[past.Frozen],
+    sees_reviews: bool,
+) -> list[timeline.Moment]:
+    """All that happened, as far as this person may know it; their own reviews they always see."""
+    candidate_id = shown.candidate.id
+    moments = [
+        timeline.posted(shown.post, queries.author_label(shown.author)),
+        *timeline.imported(past.entries(session, candidate_id), actor),
+        *timeline.filtered(past.findings(session, candidate_id), thresholds(session), reviewed_languages(session)),
+        *timeline.reviewed([r for r in given if sees_reviews or r.review.user_id == actor.user_id]),
+        *timeline.frozen(snapshots, actor),
+    ]
+    if sees_reviews:
+        moments += timeline.logged(past.events(session, candidate_id))
+    return timeline.in_order(moments)

@@ -1,0 +1,79 @@
+"""Findings as the chips that a reviewer reads: a word, a figure, a tone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.curation.queries import Found
+from app.prefilter.languages import LANGUAGES, language_name
+
+
+@dataclass(frozen=True)
+class Chip:
+    text: str
+    value: str = ""
+    tone: str = ""
+    icon: str = ""
+
+
+def chips(found: Mapping[str, Found], thresholds: Mapping[str, float | None]) -> list[Chip]:
+    """One chip a stage that has something to say, in the order of the stages."""
+    made = [_domain(found.get("domain"), thresholds.get("domain")), _sameness(found.get("sameness"))]
+    made += [_panels(found.get("panels")), _caption(found.get("caption")), _language(found.get("language"))]
+    made += [_alignment(found.get("alignment"), thresholds.get("alignment")), _quality(found.get("quality"))]
+    return [chip for chip in made if chip]
+
+
+def _domain(found: Found | None, threshold: float | None) -> Chip | None:
+    if found is None:
+        return None
+    if found.outcome != "ok" or found.score is None:
+        return Chip("Histology not checked")
+    sure = threshold is None or found.score >= threshold
+    return Chip("Histology", f"{found.score:.2f}", "ok" if sure else "warn", "check" if sure else "alert")
+
+
+def _sameness(found: Found | None) -> Chip | None:
+    if found is None or found.outcome != "ok":
+        return None
+    copies = found.evidence.get("copies", 0)
+    many = "1 copy" if copies == 1 else f"{copies} copies"
+    return Chip(many, tone="warn", icon="copies") if copies else Chip("No duplicate")
+
+
+def _caption(found: Found | None) -> Chip | None:
+    if found is None or found.outcome != "ok":
+        return None
+    return Chip("Caption cleaned by rules", icon="edit") if found.evidence.get("removed") else None
+
+
+def _panels(found: Found | None) -> Chip | None:
+    if found is None or found.outcome != "ok":
+        return None
+    count = sum(box["kind"] == "panel" for box in boxes(found))
+    named = {"screenshot": "Screenshot", "panels": f"{count} panels", "border": "Border", "overlays": "Marks on it"}
+    return Chip(named[found.label], tone="warn", icon="image") if found.label in named else None
+
+
+def boxes(found: Found | None) -> list[dict[str, Any]]:
+    """The boxes that the panels stage found, in fractions of the picture."""
+    listed = found.evidence.get("boxes") if found and found.outcome == "ok" else None
+    return listed if isinstance(listed, list) else []
+
+
+def _language(found: Found | None) -> Chip | None:
+    if found is None or found.outcome != "ok" or found.label not in LANGUAGES:
+        return None
+    return Chip(language_name(found.label))
+
+
+def _alignment(found: Found | None, threshold: float | None) -> Chip | None:
+    if found is None or found.outcome != "ok" or found.score is None:
+        return None
+    return Chip("Alignment", f"{found.score:.2f}", "ok" if threshold and found.score >= threshold else "")
+
+
+def _quality(found: Found | None) -> Chip | None:
+    if found is None or found.outcome != "ok":
+        return None
+    return Chip("Blurred", tone="warn", icon="alert") if found.label == "blurred" else None

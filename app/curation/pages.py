@@ -1,0 +1,196 @@
+"""The review page's context, put together from the queries: the same for a full page and a swapped block."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm import Session
+
+from app.accounts.policies import Actor
+from app.curation import crops, leases, orders, queries
+from app.curation.chips import Chip, boxes, chips
+from app.curation.crops import Crop
+from app.curation.policies import HELD_AT_ONCE, is_spot_check
+from app.operations.tallies import candidate_counts
+from app.prefilter.caption_diff import Piece, word_diff
+from app.prefilter.field_rules import fields_in
+from app.prefilter.queries import thresholds
+from app.tables import Draft, Purpose
+
+IN_STRIP = 4  # the last decisions beside the image; the others are loaded when asked for
+
+ALL_KEYS = (
+    (
+        "Decide",
+        (
+            ("a", "Accept"),
+            ("r", "Reject, then 1 to 8 for the reason"),
+            ("f", "Flag for an admin"),
+            ("s", "Skip; it goes to someone else"),
+            ("u", "Undo the last decision (again: the one before)"),
+        ),
+    ),
+    (
+        "Caption",
+        (
+            ("e", "Edit the caption"),
+            ("Esc", "Leave the text, draft kept"),
+            ("o", "Back to the original caption"),
+            ("n", "Write a note, such as why you flag it"),
+            ("Ctrl Enter", "Accept from inside the text"),
+        ),
+    ),
+    (
+        "Image",
+        (
+            ("+ −", "Zoom at the pointer"),
+            ("0", "Fit"),
+            ("1 2 3", "Full size, 2×, 4×"),
+            ("← ↑ ↓ →", "Pan"),
+            ("z", "Keep zoom for the next image"),
+            ("[ ]", "The post’s other images"),
+            ("b", "Boxes of what was found on it"),
+            ("c", "Take the crop that is offered, or not"),
+            ("i", "Image only"),
+        ),
+    ),
+    ("Anywhere", (("?", "This list"),)),
+)
+
+
+@dataclass(frozen=True)
+class ReviewPage:
+    """Everything one candidate's review shows. `pieces` mark what is new beside the original caption."""
+
+    shown: queries.Shown
+    token: UUID
+    seconds: int
+    until: datetime
+    submission_id: UUID
+    chips: list[Chip]
+    boxes: list[dict[str, Any]]
+    crop: Crop | None
+    blind: bool
+    why: str
+    original: list[Piece]
+    pieces: list[Piece]
+    caption: str
+    fields: Mapping[str, Any]
+    fields_from: str
+    draft: Draft | None
+    siblings: list[queries.Sibling]
+    next_images: list[str]
+
+
+def review_context(
+    session: Session,
+    actor: Actor,
+    candidate_id: int | None = None,
+    purpose: Purpose = Purpose.MAIN,
+    queue_id: int | None = None,
+) -> dict[str, Any]:
+    """The page for the first of the leases this person holds, or for `candidate_id` if they have it or began it.
+
+    `queue_id` is a list of their own that they chose to review. Raises NotFound.
+    """
+    if queue_id:
+        held = leases.hold_listed(session, actor, queries.saved_list(session, actor, queue_id), candidate_id)
+    else:
+        held = leases.hold(session, actor, purpose, candidate_id)
+    waiting = candidate_counts(session)["queued"]
+    context: dict[str, Any] = {
+        "page": None,
+        "purpose": purpose,
+        "queue": queue_id,
+        "missed": candidate_id if candidate_id and (not held or held[0].candidate_id != candidate_id) else None,
+        "differ": [],
+        "history": queries.history(session, actor, IN_STRIP),
+        "progress": queries.progress(session, actor, waiting),
+        "reasons": queries.reasons(session),
+        "all_keys": ALL_KEYS,
+    }
+    if held:
+        page = _page(session, actor, held)
+        if queue_id:
+            page = replace(page, why="One of the list that you chose.")
+        context["page"] = page
+        if purpose is Purpose.ADJUDICATION:
+            context["differ"] = queries.judgements(session, page.shown)
+    else:
+        nothing = leases.nothing_free(session, actor, purpose)
+        of_list = "Nothing of the list that you chose is left for you."
+        context |= {"nothing": nothing, "nothing_text": of_list if queue_id else why_nothing(nothing)}
+    return context
+
+
+def why_nothing(nothing: leases.NothingFree) -> str:
+    """What an empty queue says: the truth about whom to wait for."""
+    parts = ["You have reviewed all you can in this queue."]
+    if nothing.skipped:
+        parts.append(f"You skipped {nothing.skipped}; they are still open.")
+    if nothing.held_by_others:
+        one = nothing.held_by_others == 1
+        held = "1 candidate is" if one else f"{nothing.held_by_others} candidates are"
+        back = f"come{'s' if one else ''} back"
+        minutes = max(1, round(leases.lease_time().total_seconds() / 60))
+        parts.append(f"{held} with other reviewers and {back} if {minutes} minutes pass without a decision.")
+    return " ".join(parts)
+
+
+def _page(session: Session, actor: Actor, held: list[leases.Lease]) -> ReviewPage:
+    lease = held[0]
+    shown = queries.shown(session, lease.candidate_id)
+    if shown is None:
+        raise LookupError(f"candidate {lease.candidate_id} has a slot but is gone")
+    found = queries.findings(session, lease.candidate_id)
+    audited = lease.purpose is Purpose.AUDIT
+    blind = audited or is_spot_check(lease.candidate_id)
+    draft = queries.draft(session, actor, lease.candidate_id)
+    caption = draft.text if draft else shown.offered
+    fields, fields_from = _fields(session, draft, found, shown.offered if audited else "")
+    pieces = word_diff(shown.raw, caption)
+    return ReviewPage(
+        shown=shown,
+        token=lease.token,
+        seconds=int(leases.lease_time().total_seconds()),
+        until=max(other.until for other in held),
+        submission_id=uuid4(),
+        chips=[] if blind else chips(found, thresholds(session)),
+        boxes=[] if blind else boxes(found.get("panels")),
+        crop=None if blind else crops.offered(found.get("panels"), shown.image),
+        blind=blind,
+        why=why_now(session, found) if lease.purpose is Purpose.MAIN and not blind else "",
+        original=[piece for piece in pieces if piece.op != "ins"],
+        pieces=[piece for piece in pieces if piece.op != "del"],
+        caption=caption,
+        fields=fields,
+        fields_from=fields_from,
+        draft=draft,
+        siblings=queries.siblings(session, shown.post.id),
+        next_images=queries.image_hashes(session, [other.candidate_id for other in held[1:HELD_AT_ONCE]]),
+    )
+
+
+def why_now(session: Session, found: Mapping[str, queries.Found]) -> str:
+    """Why the candidate comes now, by the order in force."""
+    name = orders.in_force(session)
+    stage = {"uncertain": "domain", "aligned": "alignment"}.get(name)
+    score = found[stage].score if stage and stage in found else None
+    measured = f" ({score:.2f})" if score is not None else ""
+    return f"{orders.ORDERS[name].title}{measured}. {orders.ORDERS[name].why}"
+
+
+def _fields(
+    session: Session, draft: Draft | None, found: Mapping[str, queries.Found], offered: str
+) -> tuple[dict[str, Any], str]:
+    """The fields on offer and where they come from; by the rules from `offered` where no caption stage saw it."""
+    if draft and draft.fields:
+        fields = dict(draft.fields)
+        if isinstance(text_id := fields.pop("diagnosis_text", None), int):
+            fields["diagnosis"] = queries.evidence_text(session, [text_id]).get(text_id, "")
+        return fields, "your draft"
+    caption = found.get("caption")
+    by_rules = caption.evidence.get("fields") if caption else fields_in(offered)
+    return (dict(by_rules), "rules, unchecked") if isinstance(by_rules, dict) and by_rules else ({}, "")

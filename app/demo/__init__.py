@@ -1,0 +1,1 @@
+"""Sample posts for a first look: made-up captions on pictures that published packages carry."""

@@ -1,0 +1,110 @@
+"""What the stages have still to look at: rows that workers pull, and where a candidate goes next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.config import settings
+from app.curation import moves, orders
+from app.prefilter import stages
+from app.tables import CandidateState, Job, Stage, StageTodo, WaitReason
+
+
+def begin(session: Session, candidate_ids: Sequence[int]) -> None:
+    """Candidates that are `filtering` wait for the first stage."""
+    due(session, stages.STAGES[0], candidate_ids)
+
+
+def due(session: Session, stage: stages.Stage, candidate_ids: Sequence[int]) -> None:
+    """Notes that a stage has to look at candidates, and wakes a worker for it."""
+    if not candidate_ids:
+        return
+    rows = [{"stage": stage.name, "candidate_id": id_} for id_ in sorted(candidate_ids)]
+    session.execute(insert(StageTodo).on_conflict_do_nothing(), rows)
+    if not session.get_one(Stage, stage.name).paused:
+        submit_stage(session, stage)
+
+
+def submit_stage(session: Session, stage: stages.Stage) -> Job:
+    key = f"prefilter:{stage.name}"
+    arguments = {"stage": stage.name}
+    return jobs.submit(session, "prefilter", stage.queue, arguments, dedupe=key, unit="candidates")
+
+
+def wake_due(session: Session) -> None:
+    """Submits a job for each stage with work that no open job will take: a dead worker's batch, a lost race."""
+    going = select(Stage.name).where(Stage.paused.is_(False))
+    free = select(StageTodo.stage).where(StageTodo.until < func.clock_timestamp(), StageTodo.stage.in_(going))
+    for name in session.scalars(free.distinct()).all():
+        submit_stage(session, stages.BY_NAME[name])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Due candidates in a worker's hands, and the setting under which it looks at them."""
+
+    token: UUID
+    candidate_ids: list[int]
+    setting: dict[str, Any]
+
+
+def take(session: Session, stage: stages.Stage) -> Batch:
+    """A batch of a stage's due candidates, this caller's for as long as a job's lease; others pass them by.
+
+    A paused stage gives none. Raises Wait in a worker whose code is of another version than the stage in force.
+    """
+    row = session.get_one(Stage, stage.name)
+    if row.active_version != stage.version:
+        raise jobs.Wait(WaitReason.DEPLOY, 30, f"{stage.title} is at version {row.active_version} now.")
+    token, setting = uuid4(), dict(row.setting)
+    if row.paused:
+        return Batch(token, [], setting)
+    free = (
+        select(StageTodo.candidate_id)
+        .where(StageTodo.stage == stage.name, StageTodo.until < func.clock_timestamp())
+        .order_by(StageTodo.candidate_id)
+        .limit(stage.batch)
+        .with_for_update(skip_locked=True)
+        .cte("free")
+    )
+    until = func.clock_timestamp() + timedelta(seconds=settings().job_lease_seconds)
+    statement = (
+        update(StageTodo)
+        .where(StageTodo.stage == stage.name, StageTodo.candidate_id.in_(select(free.c.candidate_id)))
+        .values(token=token, until=until)
+        .returning(StageTodo.candidate_id)
+        .execution_options(synchronize_session=False)
+    )
+    return Batch(token, sorted(session.scalars(statement)), setting)
+
+
+def give_back(session: Session, stage: stages.Stage, token: UUID) -> None:
+    """A batch that nobody looks at any more is free for the next who takes one."""
+    mine = (StageTodo.stage == stage.name) & (StageTodo.token == token)
+    session.execute(update(StageTodo).where(mine).values(token=None, until=text("'epoch'")))
+
+
+def forget(session: Session, candidate_ids: Sequence[int]) -> None:
+    """No stage has to look at these candidates; what a worker finds of them just now is not written."""
+    session.execute(delete(StageTodo).where(StageTodo.candidate_id.in_(candidate_ids)))
+
+
+def go_on(session: Session, stage: str, candidate_ids: Sequence[int]) -> None:
+    """To the next stage, or after the last one to the reviewers."""
+    following = stages.after(stage)
+    if following:
+        due(session, following, candidate_ids)
+    else:
+        orders.prioritise(session, moves.enqueue(session, candidate_ids))
+
+
+def reopened(session: Session, candidate_ids: Sequence[int]) -> list[int]:
+    """Those of `candidate_ids` that were filtered out and are filtered again now."""
+    return moves.refilter(session, candidate_ids, CandidateState.FILTERED_OUT) if candidate_ids else []

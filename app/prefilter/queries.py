@@ -1,0 +1,384 @@
+"""What the pre-filter's pages and workers read."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, false, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session, aliased
+
+from app import jobs
+from app.errors import NotFound
+from app.prefilter import stages
+from app.prefilter.languages import CODES, language_name
+from app.prefilter.policies import StageInput, is_reviewed
+from app.tables import (
+    Candidate,
+    CandidateState,
+    Caption,
+    CaptionKind,
+    Classifier,
+    Embedding,
+    Encoder,
+    Finding,
+    FindingNow,
+    Image,
+    Import,
+    Job,
+    Label,
+    LabelSet,
+    Outcome,
+    Post,
+    Source,
+    Stage,
+    StageTodo,
+)
+
+offered_caption = aliased(Caption)
+
+
+def stage_row(session: Session, name: str) -> Stage:
+    """A stage's setting in force. Raises NotFound."""
+    row = session.get(Stage, name)
+    if row is None:
+        raise NotFound(f"There is no stage {name[:40]}.")
+    return row
+
+
+def newer_versions(session: Session) -> dict[str, str]:
+    """Stages of which this program has a newer version than the one in force."""
+    rows = session.execute(select(Stage.name, Stage.active_version).order_by(Stage.name))
+    in_code = {name: stage.version for name, stage in stages.BY_NAME.items()}
+    return {name: in_code[name] for name, version in rows if int(in_code[name]) > int(version)}
+
+
+def thresholds(session: Session) -> dict[str, float | None]:
+    return {name: line for name, line in session.execute(select(Stage.name, Stage.threshold))}
+
+
+def stops(row: Stage) -> ColumnElement[bool]:
+    """The condition on a finding by which the stage's setting in force stops a candidate."""
+    if row.name == "language":
+        reviewed = row.setting.get("reviewed")
+        return false() if reviewed is None else FindingNow.label.not_in(reviewed)
+    return FindingNow.score < row.threshold
+
+
+def reviewed_languages(session: Session) -> Sequence[str] | None:
+    """The codes that go on to reviewers; None for all."""
+    reviewed: Sequence[str] | None = stage_row(session, "language").setting.get("reviewed")
+    return reviewed
+
+
+@dataclass(frozen=True)
+class LanguageChoice:
+    code: str
+    name: str
+    candidates: int
+    reviewed: bool
+
+
+def language_choices(session: Session) -> list[LanguageChoice]:
+    """Every language that the stage tells apart, with how many candidates have their caption in it."""
+    rows = session.execute(
+        select(FindingNow.label, func.count())
+        .join(Candidate, Candidate.id == FindingNow.candidate_id)
+        .where(FindingNow.stage == "language", Candidate.state != CandidateState.WITHDRAWN)
+        .group_by(FindingNow.label)
+    )
+    counts, reviewed = {code: count for code, count in rows}, reviewed_languages(session)
+    return [
+        LanguageChoice(code, language_name(code), counts.get(code, 0), is_reviewed(code, reviewed)) for code in CODES
+    ]
+
+
+@dataclass(frozen=True)
+class StageCounts:
+    """A stage in the funnel: how many are through it, dropped by it or before it, and wait for it."""
+
+    stage: stages.Stage
+    row: Stage
+    through: int
+    dropped: int
+    dropped_before: int
+    due: int
+    not_run: int
+    errors: int
+
+
+def came_from(source_id: int | None, import_id: int | None) -> list[ColumnElement[bool]]:
+    """The condition on candidates of one source, of one import, or of both."""
+    conditions: list[ColumnElement[bool]] = []
+    if source_id:
+        conditions.append(Candidate.post_id.in_(select(Post.id).where(Post.source_id == source_id)))
+    if import_id:
+        conditions.append(Candidate.import_id == import_id)
+    return conditions
+
+
+def sources(session: Session) -> Sequence[Source]:
+    return session.scalars(select(Source).order_by(Source.name)).all()
+
+
+def recent_imports(session: Session, limit: int = 50) -> Sequence[Import]:
+    return session.scalars(select(Import).order_by(Import.id.desc()).limit(limit)).all()
+
+
+def funnel(session: Session, where: Sequence[ColumnElement[bool]] = ()) -> tuple[int, list[StageCounts]]:
+    """How many candidates came in, and each stage's counts; of those that `where` names.
+
+    A stage gets what the one before let through; some of that it drops, some waits for it, the rest is through.
+    What counts is where a candidate is now, not which stages have seen it: a moved threshold stops candidates
+    that later stages have looked at, and running again sends back what all of them have.
+    """
+    total, places = _places(session, where)
+    no_score = _without_score(session, where)
+    rows = {row.name: row for row in session.scalars(select(Stage))}
+    counts, through, before = [], total, 0
+    for stage in stages.STAGES:
+        dropped, due = places.get((stage.name, True), 0), places.get((stage.name, False), 0)
+        through -= dropped + due
+        failed = (no_score.get((stage.name, outcome), 0) for outcome in (Outcome.NOT_RUN, Outcome.ERROR))
+        counts.append(StageCounts(stage, rows[stage.name], through, dropped, before, due, *failed))
+        before += dropped
+    return total, counts
+
+
+def _places(session: Session, where: Sequence[ColumnElement[bool]]) -> tuple[int, dict[tuple[str, bool], int]]:
+    """All candidates, and how many a stage dropped (stage, True) or has still to look at (stage, False)."""
+    first = stages.STAGES[0].name
+    dropped = Candidate.state == CandidateState.FILTERED_OUT
+    waits_for = select(StageTodo.stage).where(StageTodo.candidate_id == Candidate.id).limit(1).scalar_subquery()
+    stage = case(
+        (dropped, Candidate.stopped_by),
+        (Candidate.state == CandidateState.INCOMING, first),
+        (Candidate.state == CandidateState.FILTERING, func.coalesce(waits_for, first)),
+    )
+    each = (
+        select(stage.label("stage"), dropped.label("dropped"))
+        .where(Candidate.state != CandidateState.WITHDRAWN, *where)
+        .subquery()
+    )
+    rows = session.execute(select(*each.c, func.count()).group_by(*each.c)).all()
+    return sum(row[2] for row in rows), {(row[0], row[1]): row[2] for row in rows if row[0]}
+
+
+def _without_score(session: Session, where: Sequence[ColumnElement[bool]]) -> dict[tuple[str, Outcome], int]:
+    """(Stage, outcome) → on how many it was not run or failed, of those that it let through."""
+    rows = session.execute(
+        select(FindingNow.stage, FindingNow.outcome, func.count())
+        .join(Candidate, Candidate.id == FindingNow.candidate_id)
+        .where(
+            FindingNow.outcome != Outcome.OK,
+            FindingNow.stale.is_(False),
+            Candidate.state.not_in([CandidateState.WITHDRAWN, CandidateState.FILTERED_OUT]),
+            *where,
+        )
+        .group_by(FindingNow.stage, FindingNow.outcome)
+    )
+    return {(stage, outcome): count for stage, outcome, count in rows}
+
+
+def _pairs(session: Session, statement: Any) -> dict[str, int]:
+    return {name: count for name, count in session.execute(statement)}
+
+
+@dataclass(frozen=True)
+class Sample:
+    candidate_id: int
+    sha256: str
+    score: float
+    caption: str
+
+
+def edge(session: Session, name: str, threshold: float, *, above: bool, count: int = 8) -> list[Sample]:
+    """The candidates nearest to the threshold on one side."""
+    side = FindingNow.score >= threshold if above else FindingNow.score < threshold
+    order = FindingNow.score.asc() if above else FindingNow.score.desc()
+    rows = session.execute(
+        select(Candidate.id, Image.sha256, func.coalesce(FindingNow.score, 0.0), func.coalesce(Caption.text, ""))
+        .join(Candidate, Candidate.id == FindingNow.candidate_id)
+        .join(Image, Image.id == Candidate.image_id)
+        .outerjoin(Caption, Caption.id == Candidate.caption_id)
+        .where(FindingNow.stage == name, side, Candidate.state != CandidateState.WITHDRAWN)
+        .order_by(order, Candidate.id)
+        .limit(count)
+    )
+    return [Sample(*row) for row in rows]
+
+
+# --- for workers --------------------------------------------------------------------------------
+
+
+def inputs(session: Session, candidate_ids: Sequence[int]) -> list[StageInput]:
+    """Candidates as the stages get them, in id order. The caption is the newest original."""
+    newest = (
+        select(Caption.candidate_id, func.max(Caption.version).label("version"))
+        .where(Caption.candidate_id.in_(candidate_ids), Caption.kind == CaptionKind.RAW)
+        .group_by(Caption.candidate_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(
+            Candidate.id,
+            Image.id,
+            Image.sha256,
+            Caption.id,
+            func.coalesce(Caption.text, ""),
+            Candidate.caption_version,
+            Candidate.caption_id,
+            func.coalesce(offered_caption.text, ""),
+            Candidate.post_id,
+        )
+        .join(Image, Image.id == Candidate.image_id)
+        .outerjoin(offered_caption, offered_caption.id == Candidate.caption_id)
+        .outerjoin(newest, newest.c.candidate_id == Candidate.id)
+        .outerjoin(Caption, (Caption.candidate_id == Candidate.id) & (Caption.version == newest.c.version))
+        .where(Candidate.id.in_(candidate_ids))
+        .order_by(Candidate.id)
+    )
+    return [StageInput(*row) for row in rows]
+
+
+@dataclass(frozen=True)
+class SampleCaption:
+    post_id: int
+    sha256: str
+    text: str
+
+
+def sample_captions(session: Session, count: int) -> list[SampleCaption]:
+    """Captions on offer of the oldest candidates, one of each text and by their hashes: nearly the same every day."""
+    oldest = (
+        select(Candidate.post_id, Caption.text_sha256, func.coalesce(Caption.text, "").label("text"))
+        .join(Caption, Caption.id == Candidate.caption_id)
+        .where(Candidate.state != CandidateState.WITHDRAWN)
+        .order_by(Candidate.id)
+        .limit(16 * count)
+        .subquery()
+    )
+    of_text = (
+        select(oldest)
+        .where(func.btrim(oldest.c.text) != "")
+        .ext(distinct_on(oldest.c.text_sha256))
+        .order_by(oldest.c.text_sha256, oldest.c.post_id)
+        .limit(count)
+    )
+    return [SampleCaption(*row) for row in session.execute(of_text)]
+
+
+def input_hash(*parts: object) -> str:
+    """One hash of all that a stage looked at."""
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()
+
+
+def known_findings(session: Session, stage: str, version: str, hashes: dict[int, str]) -> dict[int, Finding]:
+    """Candidate → its finding on exactly this input, so that nothing is computed twice."""
+    rows = session.scalars(
+        select(Finding).where(
+            Finding.candidate_id.in_(hashes),
+            Finding.stage == stage,
+            Finding.stage_version == version,
+            Finding.outcome == Outcome.OK,
+        )
+    )
+    return {row.candidate_id: row for row in rows if hashes[row.candidate_id] == row.input_hash}
+
+
+def vectors(session: Session, encoder_id: int, image_ids: Sequence[int]) -> dict[int, Any]:
+    """Image → its stored vector (float32 [width]) under an encoder."""
+    rows = session.execute(
+        select(Embedding.image_id, Embedding.vec).where(
+            Embedding.encoder_id == encoder_id, Embedding.image_id.in_(image_ids)
+        )
+    )
+    return {id_: value for id_, value in rows}
+
+
+def encoder(session: Session, encoder_id: int) -> Encoder:
+    """Raises NotFound."""
+    found = session.get(Encoder, encoder_id)
+    if found is None:
+        raise NotFound(f"There is no encoder {encoder_id}.")
+    return found
+
+
+def encoder_by_spec(session: Session, source: str, model: str, pretrained: str) -> Encoder | None:
+    return session.scalars(
+        select(Encoder).where(Encoder.source == source, Encoder.model == model, Encoder.pretrained == pretrained)
+    ).one_or_none()
+
+
+def classifier_in_use(session: Session) -> Classifier | None:
+    number = stage_row(session, "domain").setting.get("classifier")
+    return session.get(Classifier, number) if number else None
+
+
+def label_set(session: Session, label_set_id: int) -> LabelSet:
+    """Raises NotFound."""
+    found = session.get(LabelSet, label_set_id)
+    if found is None:
+        raise NotFound(f"There is no label set {label_set_id}.")
+    return found
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    image_id: int
+    sha256: str
+    label: str
+    group: str | None
+
+
+def labels(session: Session, label_set_id: int) -> list[LabelledImage]:
+    """The pictures of a label set, in a fixed order."""
+    rows = session.execute(
+        select(Image.id, Image.sha256, Label.label, Label.group)
+        .join(Label, Label.image_id == Image.id)
+        .where(Label.label_set_id == label_set_id)
+        .order_by(Image.sha256)
+    )
+    return [LabelledImage(*row) for row in rows]
+
+
+def waiting(session: Session, stage: str) -> int:
+    """How many candidates a stage has still to look at."""
+    return session.scalar(select(func.count()).where(StageTodo.stage == stage)) or 0
+
+
+def open_jobs(session: Session) -> list[Job]:
+    """The pre-filter's jobs that wait or run, oldest first."""
+    kinds = ("prefilter", "threshold", "rerun", "label_set", "train_classifier", "train_from_reviews", "audit", "order")
+    statement = select(Job).where(Job.kind.in_(kinds), Job.state.in_(jobs.OPEN)).order_by(Job.id)
+    return list(session.scalars(statement))
+
+
+def open_stage_jobs(session: Session, stage: str) -> list[int]:
+    """The jobs that look at a stage's due candidates."""
+    of_stage = (Job.kind == "prefilter") & (Job.arguments["stage"].astext == stage)
+    return list(session.scalars(select(Job.id).where(of_stage, Job.state.in_(jobs.OPEN)).order_by(Job.id)))
+
+
+@dataclass(frozen=True)
+class ClassifierFacts:
+    """The histology classifier in use, and what it learned from."""
+
+    classifier: Classifier
+    encoder: Encoder
+    label_set: LabelSet
+
+
+def classifier_facts(session: Session) -> ClassifierFacts | None:
+    classifier = classifier_in_use(session)
+    if classifier is None:
+        return None
+    return ClassifierFacts(
+        classifier, encoder(session, classifier.encoder_id), label_set(session, classifier.label_set_id)
+    )
+
+
+def encoder_in_use(session: Session) -> Encoder | None:
+    number = stage_row(session, "embedding").setting.get("encoder")
+    return session.get(Encoder, number) if number else None

@@ -1,0 +1,254 @@
+"""Writing what a stage found, and sending each candidate on or stopping it, in a worker's step."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.curation import actions as curation
+from app.curation import moves
+from app.prefilter import copies, due, queries, sameness, stages
+from app.prefilter.policies import StageResult, goes_on
+from app.tables import (
+    Candidate,
+    CandidateState,
+    Caption,
+    CaptionKind,
+    Finding,
+    FindingNow,
+    Outcome,
+    Stage,
+    StageTodo,
+    WorkQueue,
+)
+
+S = CandidateState
+
+
+def write_results(
+    session: Session,
+    stage: stages.Stage,
+    batch: due.Batch,
+    results: Sequence[StageResult],
+    hashes: Mapping[int, str],
+    job_id: int | None,
+) -> tuple[int, int]:
+    """Writes a batch's findings and sends each candidate on or stops it. Returns (passed, dropped).
+
+    Only candidates whose due row still carries the batch's token and that are still being filtered are touched.
+    What was looked at under a setting or version that no longer holds is given back instead.
+    """
+    row = session.scalars(select(Stage).where(Stage.name == stage.name).with_for_update(read=True)).one()
+    token = batch.token
+    if row.setting != batch.setting or row.active_version != stage.version:
+        due.give_back(session, stage, token)
+        return 0, 0
+    by_id = {result.candidate_id: result for result in results}
+    if stage.name == "sameness":
+        return _write_sameness(session, stage, row, token, by_id, job_id)
+    moves.lock(session, by_id)
+    mine = _still_due(session, stage, token, by_id)
+    kept = [by_id[id_] for id_ in mine]
+    write_findings(session, stage.name, row.active_version, kept, hashes, job_id)
+    if stage.name == "caption":
+        _offer_cleaned(session, kept, row)
+    return _send_on(session, stage, row, kept)
+
+
+def _still_due(
+    session: Session, stage: stages.Stage, token: UUID, candidate_ids: Mapping[int, StageResult]
+) -> list[int]:
+    """Takes the due rows of this batch off the list; returns the candidates they were for."""
+    statement = (
+        delete(StageTodo)
+        .where(StageTodo.stage == stage.name, StageTodo.token == token, StageTodo.candidate_id.in_(candidate_ids))
+        .returning(StageTodo.candidate_id)
+        .execution_options(synchronize_session=False)
+    )
+    taken = set(session.scalars(statement))
+    filtering = select(Candidate.id).where(Candidate.id.in_(taken), Candidate.state == S.FILTERING)
+    return sorted(session.scalars(filtering))
+
+
+def write_findings(
+    session: Session,
+    stage: str,
+    version: str,
+    results: Sequence[StageResult],
+    hashes: Mapping[int, str],
+    job_id: int | None,
+) -> None:
+    """Appends findings and points `finding_now` at them; a finding on the same input is found, not repeated."""
+    for result in results:
+        key = {
+            "candidate_id": result.candidate_id,
+            "stage": stage,
+            "stage_version": version,
+            "input_hash": hashes[result.candidate_id],
+        }
+        finding_id = _known_ok(session, key) if result.outcome is Outcome.OK else None
+        finding_id = finding_id or _append(session, key, result, job_id)
+        now = {
+            "finding_id": finding_id,
+            "outcome": result.outcome,
+            "score": result.score,
+            "label": result.label,
+            "stale": False,
+        }
+        statement = insert(FindingNow).values(candidate_id=result.candidate_id, stage=stage, **now)
+        session.execute(statement.on_conflict_do_update(index_elements=["candidate_id", "stage"], set_=now))
+
+
+def _known_ok(session: Session, key: dict[str, Any]) -> int | None:
+    return session.scalar(select(Finding.id).filter_by(**key, outcome=Outcome.OK))
+
+
+def _append(session: Session, key: dict[str, Any], result: StageResult, job_id: int | None) -> int:
+    before = session.scalar(select(func.max(Finding.attempt)).filter_by(**key))
+    statement = insert(Finding).values(
+        **key,
+        attempt=(before or 0) + 1,
+        outcome=result.outcome,
+        score=result.score,
+        label=result.label,
+        evidence=result.evidence,
+        job_id=job_id,
+    )
+    return session.scalars(statement.returning(Finding.id)).one()
+
+
+def _send_on(session: Session, stage: stages.Stage, row: Stage, results: Sequence[StageResult]) -> tuple[int, int]:
+    passed = [r.candidate_id for r in results if goes_on(r, row.threshold, row.setting)]
+    dropped = [r.candidate_id for r in results if not goes_on(r, row.threshold, row.setting)]
+    moves.filter_out(session, dropped, stage.name)
+    due.go_on(session, stage.name, passed)
+    return len(passed), len(dropped)
+
+
+def _offer_cleaned(session: Session, results: Sequence[StageResult], row: Stage) -> None:
+    """Puts the cleaned caption on offer; nobody holds a candidate that is still being filtered."""
+    for result in results:
+        candidate = session.get(Candidate, result.candidate_id)
+        if candidate is None or not result.cleaned:
+            continue
+        offered = session.get(Caption, candidate.caption_id) if candidate.caption_id else None
+        if offered and offered.text == result.cleaned:
+            continue
+        made_by = f"rules {row.active_version}"
+        cleaned = curation.add_caption(session, candidate.id, CaptionKind.CLEANED, result.cleaned, made_by)
+        curation.offer_caption(session, candidate, cleaned)
+
+
+# --- sameness: the one stage whose finding on a candidate changes with its neighbours -------------
+
+
+def _write_sameness(
+    session: Session,
+    stage: stages.Stage,
+    row: Stage,
+    token: UUID,
+    by_id: dict[int, StageResult],
+    job_id: int | None,
+) -> tuple[int, int]:
+    sameness.lock_grouping(session)
+    image_of = dict(session.execute(select(Candidate.id, Candidate.image_id).where(Candidate.id.in_(by_id))).all())
+    sameness.save_hashes(session, [(image_of[r.candidate_id], r.pdq, r.pdq_quality) for r in by_id.values() if r.pdq])
+    content = {image_of[id_]: float(result.evidence.get("content", 1.0)) for id_, result in by_id.items()}
+    found = sameness.regroup(session, set(image_of.values()), radius(row), content)
+    locked = moves.lock(session, found.candidate_ids | set(by_id))
+    mine = _still_due(session, stage, token, by_id)
+    verdicts = copies.all_verdicts(found.members, found.joined, found.alone)
+    results, hashes = [], {}
+    for id_ in mine:
+        result = by_id[id_]
+        hashes[id_] = queries.input_hash(image_of[id_])
+        if result.outcome is Outcome.OK:
+            verdict = verdicts.get(id_) or copies.alone(id_, content[image_of[id_]])
+            result.score, result.label, result.evidence = verdict.score, verdict.label, verdict.evidence
+            hashes[id_] = verdict.looked_at
+        results.append(result)
+    write_findings(session, stage.name, row.active_version, results, hashes, job_id)
+    passed, dropped = _send_on(session, stage, row, results)
+    _revise(session, stage, row, verdicts, [one for one in locked if one.id not in mine], job_id)
+    return passed, dropped
+
+
+def hold_sameness(session: Session) -> Stage:
+    """The stage in force, with no grouping going on beside the caller's own; before candidates are locked."""
+    row = session.scalars(select(Stage).where(Stage.name == "sameness").with_for_update(read=True)).one()
+    sameness.lock_grouping(session)
+    return row
+
+
+def regroup(session: Session, row: Stage, image_ids: Collection[int]) -> list[int]:
+    """Groups images anew after a person's word on them, and moves what changes sides. Returns the groups' numbers.
+
+    `row` is what `hold_sameness` gave before that word was written.
+    """
+    found = sameness.regroup(session, image_ids, radius(row))
+    locked = moves.lock(session, found.candidate_ids)
+    verdicts = copies.all_verdicts(found.members, found.joined, found.alone)
+    _revise(session, stages.BY_NAME[row.name], row, verdicts, locked, None)
+    return list(found.members)
+
+
+def radius(row: Stage) -> int:
+    """Bits within which two hashes are of one picture."""
+    return int(row.setting.get("pdq_distance", 31))
+
+
+def _revise(
+    session: Session,
+    stage: stages.Stage,
+    row: Stage,
+    verdicts: Mapping[int, copies.Verdict],
+    others: Sequence[Candidate],
+    job_id: int | None,
+) -> None:
+    """Marks the kept copies, and moves earlier members whose verdict changed: a better copy came, or theirs went."""
+    kept = {id_ for id_, verdict in verdicts.items() if verdict.score == 1.0}
+    sameness.mark_kept(session, kept, set(verdicts) - kept)
+    before = _said_before(session, stage.name, [candidate.id for candidate in others])
+    changed = [c for c in others if c.id in before and c.id in verdicts and before[c.id] != _said(verdicts[c.id])]
+    for id_ in (candidate.id for candidate in changed):
+        verdict = verdicts[id_]
+        result = StageResult(id_, Outcome.OK, verdict.score, verdict.label, verdict.evidence)
+        write_findings(session, stage.name, row.active_version, [result], {id_: verdict.looked_at}, job_id)
+    _let_through(session, stage, [c for c in changed if c.id in kept])
+    _stop(session, stage, [c for c in changed if c.id not in kept])
+
+
+def _said(verdict: copies.Verdict) -> tuple[float, str, int | None]:
+    return verdict.score, verdict.label, verdict.evidence.get("kept")
+
+
+def _said_before(
+    session: Session, stage: str, candidate_ids: Sequence[int]
+) -> dict[int, tuple[float | None, str | None, int | None]]:
+    rows = session.execute(
+        select(FindingNow.candidate_id, FindingNow.score, FindingNow.label, Finding.evidence["kept"].as_integer())
+        .join(Finding, Finding.id == FindingNow.finding_id)
+        .where(FindingNow.stage == stage, FindingNow.candidate_id.in_(candidate_ids))
+    )
+    return {id_: (score, label, kept) for id_, score, label, kept in rows}
+
+
+def _let_through(session: Session, stage: stages.Stage, candidates: Sequence[Candidate]) -> None:
+    """Those that are no longer a copy go on where they were stopped."""
+    stopped = [c.id for c in candidates if c.state is S.FILTERED_OUT and c.stopped_by == stage.name]
+    due.go_on(session, stage.name, due.reopened(session, stopped))
+
+
+def _stop(session: Session, stage: stages.Stage, candidates: Sequence[Candidate]) -> None:
+    """New copies of another go; one that someone holds or reviewed goes when that ends."""
+    filtering = [c.id for c in candidates if c.state is S.FILTERING]
+    due.forget(session, moves.filter_out(session, filtering, stage.name))
+    queued = [c.id for c in candidates if c.state is S.QUEUED]
+    if len(moves.filter_out(session, queued, stage.name, S.QUEUED)) < len(queued):
+        arguments = {"stage": stage.name}
+        key = f"threshold:{stage.name}"
+        jobs.submit(session, "threshold", WorkQueue.CPU, arguments, unit="candidates", dedupe=key)

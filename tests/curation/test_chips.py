@@ -1,0 +1,54 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.curation.chips import boxes, chips
+from app.curation.queries import Found
+
+AT = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def found(stage: str, score: float | None = None, outcome: str = "ok", **more: Any) -> dict[str, Found]:
+    values = {"label": None, "stale": False, "evidence": {}} | more
+    return {stage: Found(stage, outcome, score, version="1", at=AT, **values)}
+
+
+def words(given: dict[str, Found], **thresholds: float) -> list[tuple[str, str, str]]:
+    return [(chip.text, chip.value, chip.tone) for chip in chips(given, thresholds)]
+
+
+@pytest.mark.parametrize(
+    ("label", "kinds", "text"),
+    [
+        ("panels", ["panel", "panel", "arrow"], "2 panels"),
+        ("screenshot", ["interface"], "Screenshot"),
+        ("border", ["border"], "Border"),
+        ("overlays", ["lettering"], "Marks on it"),
+    ],
+)
+def test_what_is_around_or_on_the_image_is_one_chip(label: str, kinds: list[str], text: str) -> None:
+    given = found("panels", label=label, evidence={"boxes": [{"kind": kind} for kind in kinds]})
+    assert words(given) == [(text, "", "warn")]
+    assert [box["kind"] for box in boxes(given["panels"])] == kinds
+
+
+def test_a_plain_image_and_an_undetermined_language_say_nothing() -> None:
+    assert words(found("panels", label="image", evidence={"boxes": []}) | found("language", 0.0, label="und")) == []
+
+
+def test_the_language_is_named() -> None:
+    assert words(found("language", 0.97, label="es")) == [("Spanish", "", "")]
+
+
+def test_alignment_is_good_only_above_a_threshold_that_someone_set() -> None:
+    aligned = found("alignment", 0.62)
+    assert words(aligned, alignment=0.0) == [("Alignment", "0.62", "")]
+    assert words(aligned, alignment=0.5) == [("Alignment", "0.62", "ok")]
+    assert words(found("alignment", outcome="not_run")) == []
+
+
+@pytest.mark.parametrize("outcome", ["error", "not_run"])
+def test_a_stage_that_failed_has_no_boxes(outcome: str) -> None:
+    assert boxes(found("panels", outcome=outcome, evidence={"boxes": [{"kind": "panel"}]})["panels"]) == []
+    assert boxes(None) == []

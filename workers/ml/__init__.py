@@ -1,0 +1,1 @@
+"""Pure machine learning: torch, open_clip, scikit-learn, Pillow and numpy; no database, no queue, no app."""
