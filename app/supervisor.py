@@ -62,11 +62,16 @@ class Child:
     terminal: bool = False
 
     def command(self) -> list[str | Path]:
-        """`argv`, tied to the supervisor's life where the system can do that."""
+        """`argv`, tied to the supervisor's life where the system can do that.
+
+        The kernel tells of a parent's death only what asked before it, so the child also looks, once it has
+        asked, whether this process is its parent still.
+        """
         if sys.platform != "linux" or not shutil.which("setpriv"):
             return [*self.argv]
-        death = self.orphan_signal or self.stop_signal
-        return ["setpriv", "--pdeathsig", death.name.removeprefix("SIG"), "--", *self.argv]
+        death = (self.orphan_signal or self.stop_signal).name.removeprefix("SIG")
+        unless_orphaned = ["sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid())]
+        return ["setpriv", "--pdeathsig", death, "--", *unless_orphaned, *self.argv]
 
 
 class Supervisor:

@@ -150,6 +150,16 @@ def test_kill_9_of_the_supervisor_leaves_no_child(tmp_path: Path) -> None:
     assert eventually(lambda: not any(map(alive, children)))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child's life to its parent's")
+def test_a_child_that_gets_going_after_its_supervisor_died_does_not_run(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    command = Child("late", ["touch", marker]).command()
+    subprocess.run(["sh", "-c", '"$@"; true', "another parent", *command], check=True)
+    assert not marker.exists()
+    subprocess.run(command, check=True)
+    assert marker.exists()
+
+
 def start_owner(logs: Path) -> tuple["subprocess.Popen[bytes]", list[int]]:
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(logs)])
     process = psutil.Process(owner.pid)
