@@ -19,6 +19,7 @@ from workers.vectors import reason
 log = structlog.get_logger()
 
 TURN_SECONDS = 60
+ANEW = ("sameness", "caption", "private", "llm")  # what they find again would lack what they put on offer beside it
 
 
 def run_stage(job: RunningJob) -> None:
@@ -57,7 +58,7 @@ def _results(
     module = importlib.import_module(f"workers.stages.{stage.name}")
     hashes = {item.candidate_id: _hash(module, item, setting) for item in batch}
     known: dict[int, Finding] = {}
-    if stage.name not in ("sameness", "caption"):
+    if stage.name not in ANEW:
         with transaction() as session:
             known = queries.known_findings(session, stage.name, stage.version, hashes)
     results = [_again(known[item.candidate_id]) for item in batch if item.candidate_id in known]

@@ -215,7 +215,7 @@ def _caption_after(session: Session, actor: Actor, candidate: Candidate, decisio
     offered = session.get(Caption, candidate.caption_id) if candidate.caption_id else None
     if offered and offered.text is not None and plain_lines(offered.text) == wanted:
         return offered.id
-    return add_caption(session, candidate.id, CaptionKind.EDITED, wanted, actor.name).id
+    return add_caption(session, candidate.id, CaptionKind.EDITED, wanted, actor.name, candidate.caption_id).id
 
 
 def plain_lines(caption: str) -> str:
@@ -223,7 +223,9 @@ def plain_lines(caption: str) -> str:
     return caption.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "�").strip()
 
 
-def add_caption(session: Session, candidate_id: int, kind: CaptionKind, caption: str, made_by: str) -> Caption:
+def add_caption(
+    session: Session, candidate_id: int, kind: CaptionKind, caption: str, made_by: str, based_on: int | None = None
+) -> Caption:
     """A new version of a candidate's text; the caller holds the candidate's lock."""
     newest = session.scalar(select(func.max(Caption.version)).where(Caption.candidate_id == candidate_id))
     made = Caption(
@@ -233,6 +235,7 @@ def add_caption(session: Session, candidate_id: int, kind: CaptionKind, caption:
         text=caption,
         text_sha256=hashlib.sha256(caption.encode()).hexdigest(),
         made_by=made_by,
+        based_on=based_on,
     )
     session.add(made)
     session.flush()

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, insert, null, select, update
 from sqlalchemy.orm import Session
 
 from app.curation.states import allowed
-from app.tables import Assignment, Candidate, CandidateState, Purpose, Setting
+from app.tables import Assignment, Candidate, CandidateState, FlagOrigin, Purpose, Setting
 
 S = CandidateState
 
@@ -112,6 +112,11 @@ def filter_out(session: Session, candidate_ids: Sequence[int], stage: str, old: 
         drop_open_slots(session, free)
         candidate_ids = free
     return move(session, candidate_ids, old, S.FILTERED_OUT, stopped_by=stage)
+
+
+def hold(session: Session, candidate_ids: Sequence[int], stage: str) -> list[int]:
+    """A stage found what an admin must see first: filtering → flagged, by the machine."""
+    return move(session, candidate_ids, S.FILTERING, S.FLAGGED, flag_origin=FlagOrigin.MACHINE, stopped_by=stage)
 
 
 def refilter(session: Session, candidate_ids: Sequence[int], old: S) -> list[int]:

@@ -72,5 +72,5 @@ def _look_like_the_others(session: Session, candidate: Candidate, raw: str) -> N
     """What a stage before the caption rules stopped has no cleaned caption yet; without one it would stand out."""
     cleaned = caption_rules.clean(raw).text
     if cleaned and candidate.caption_version <= 1 and cleaned != raw:
-        made = curation.add_caption(session, candidate.id, CaptionKind.CLEANED, cleaned, BY_RULES)
+        made = curation.add_caption(session, candidate.id, CaptionKind.CLEANED, cleaned, BY_RULES, candidate.caption_id)
         curation.offer_caption(session, candidate, made)

@@ -1,15 +1,30 @@
 """Verdicts: a threshold applied to a stored score. Nothing here asks the database."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
+from app.prefilter.privacy import Action
+from app.tables.candidate import CaptionKind
 from app.tables.prefilter import Outcome
+
+
+@dataclass(frozen=True)
+class Version:
+    """A caption on the way from the original to the one on offer; `made_by` begins with what made it."""
+
+    id: int
+    made_by: str
+    text: str
 
 
 @dataclass
 class StageInput:
-    """One candidate as a stage gets it: its picture, its newest original caption and the text on offer."""
+    """One candidate as a stage gets it: its picture, its newest original caption and the text on offer.
+
+    `versions` lead from an original to the text on offer, which is the last of them.
+    """
 
     candidate_id: int
     image_id: int
@@ -20,6 +35,32 @@ class StageInput:
     offered_id: int | None = None
     offered: str = ""
     post_id: int | None = None
+    position: int = 1
+    versions: Sequence[Version] = ()
+
+    def before(self, *makers: str) -> Version | None:
+        """The caption on offer as it was before these stages put theirs on offer."""
+        kept = [version for version in self.versions if version.made_by.split(" ")[0] not in makers]
+        return kept[-1] if kept else None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A caption that a stage puts on offer, made from another. Where both say the same, that one is on offer again.
+
+    `based_on` None stands for the offer before it in the same result.
+    """
+
+    kind: CaptionKind
+    text: str
+    made_by: str
+    based_on: int | None = None
+
+
+class Verdict(StrEnum):
+    PASS = "pass"  # noqa: S105
+    DROP = "drop"
+    HOLD = "hold"
 
 
 @dataclass
@@ -33,7 +74,7 @@ class StageResult:
     evidence: dict[str, Any] = field(default_factory=dict)
     pdq: str | None = None
     pdq_quality: int = 0
-    cleaned: str | None = None
+    offers: Sequence[Offer] = ()
 
 
 def passes(score: float | None, outcome: Outcome, threshold: float | None) -> bool:
@@ -48,8 +89,17 @@ def is_reviewed(language: str | None, reviewed: Collection[str] | None) -> bool:
     return reviewed is None or language in reviewed
 
 
-def goes_on(result: StageResult, threshold: float | None, setting: Mapping[str, Any]) -> bool:
-    """Whether a stage lets a candidate through, by its threshold and by the languages of its setting."""
-    if result.outcome is Outcome.OK and not is_reviewed(result.label, setting.get("reviewed")):
-        return False
-    return passes(result.score, result.outcome, threshold)
+def verdict(result: StageResult, threshold: float | None, setting: Mapping[str, Any]) -> Verdict:
+    """What a stage's setting makes of a finding: by the kinds that it holds, its languages, its threshold."""
+    if result.outcome is Outcome.OK:
+        if holds(result.evidence, setting):
+            return Verdict.HOLD
+        if not is_reviewed(result.label, setting.get("reviewed")):
+            return Verdict.DROP
+    return Verdict.PASS if passes(result.score, result.outcome, threshold) else Verdict.DROP
+
+
+def holds(evidence: Mapping[str, Any], setting: Mapping[str, Any]) -> bool:
+    """Whether a kind of private detail was found that the setting says to hold for an admin."""
+    actions = setting.get("actions", {})
+    return any(actions.get(kind) == Action.HOLD for kind in evidence.get("kinds", {}))

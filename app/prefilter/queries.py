@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, false, func, select
+from sqlalchemy import ColumnElement, case, false, func, literal, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
@@ -13,7 +13,7 @@ from app import jobs
 from app.errors import NotFound
 from app.prefilter import stages
 from app.prefilter.languages import CODES, language_name
-from app.prefilter.policies import StageInput, is_reviewed
+from app.prefilter.policies import StageInput, Version, is_reviewed
 from app.tables import (
     Candidate,
     CandidateState,
@@ -231,6 +231,7 @@ def inputs(session: Session, candidate_ids: Sequence[int]) -> list[StageInput]:
             Candidate.caption_id,
             func.coalesce(offered_caption.text, ""),
             Candidate.post_id,
+            Candidate.position,
         )
         .join(Image, Image.id == Candidate.image_id)
         .outerjoin(offered_caption, offered_caption.id == Candidate.caption_id)
@@ -239,7 +240,26 @@ def inputs(session: Session, candidate_ids: Sequence[int]) -> list[StageInput]:
         .where(Candidate.id.in_(candidate_ids))
         .order_by(Candidate.id)
     )
-    return [StageInput(*row) for row in rows]
+    found = [StageInput(*row) for row in rows]
+    lines = lineages(session, [item.offered_id for item in found if item.offered_id])
+    return [replace(item, versions=lines.get(item.offered_id or 0, ())) for item in found]
+
+
+def lineages(session: Session, caption_ids: Sequence[int]) -> dict[int, list[Version]]:
+    """Caption → what it was made from, from the original on, and itself as the last."""
+    start = select(Caption.id.label("of"), Caption.id, Caption.based_on, literal(0).label("back"))
+    line = start.where(Caption.id.in_(caption_ids)).cte(recursive=True)
+    earlier = select(line.c.of, Caption.id, Caption.based_on, line.c.back + 1).join(line, Caption.id == line.c.based_on)
+    line = line.union_all(earlier)
+    rows = session.execute(
+        select(line.c.of, Caption.id, Caption.made_by, func.coalesce(Caption.text, ""))
+        .join(Caption, Caption.id == line.c.id)
+        .order_by(line.c.of, line.c.back.desc())
+    )
+    found: dict[int, list[Version]] = {}
+    for of, *version in rows:
+        found.setdefault(of, []).append(Version(*version))
+    return found
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from app import jobs
 from app.curation import actions as curation
 from app.curation import moves
 from app.prefilter import copies, due, queries, sameness, stages
-from app.prefilter.policies import StageResult, goes_on
+from app.prefilter.policies import Offer, StageResult, Verdict, verdict
 from app.tables import (
     Candidate,
     CandidateState,
     Caption,
-    CaptionKind,
     Finding,
     FindingNow,
     Outcome,
+    Release,
     Stage,
     StageTodo,
     WorkQueue,
@@ -54,8 +54,7 @@ def write_results(
     mine = _still_due(session, stage, token, by_id)
     kept = [by_id[id_] for id_ in mine]
     write_findings(session, stage.name, row.active_version, kept, hashes, job_id)
-    if stage.name == "caption":
-        _offer_cleaned(session, kept, row)
+    offer(session, kept)
     return _send_on(session, stage, row, kept)
 
 
@@ -122,25 +121,50 @@ def _append(session: Session, key: dict[str, Any], result: StageResult, job_id: 
 
 
 def _send_on(session: Session, stage: stages.Stage, row: Stage, results: Sequence[StageResult]) -> tuple[int, int]:
-    passed = [r.candidate_id for r in results if goes_on(r, row.threshold, row.setting)]
-    dropped = [r.candidate_id for r in results if not goes_on(r, row.threshold, row.setting)]
-    moves.filter_out(session, dropped, stage.name)
-    due.go_on(session, stage.name, passed)
-    return len(passed), len(dropped)
+    sides: dict[Verdict, list[int]] = {side: [] for side in Verdict}
+    released = _released(session, stage.name, [result.candidate_id for result in results])
+    for result in results:
+        said = verdict(result, row.threshold, row.setting)
+        is_released = said is Verdict.HOLD and result.candidate_id in released
+        sides[Verdict.PASS if is_released else said].append(result.candidate_id)
+    moves.filter_out(session, sides[Verdict.DROP], stage.name)
+    moves.hold(session, sides[Verdict.HOLD], stage.name)
+    due.go_on(session, stage.name, sides[Verdict.PASS])
+    return len(sides[Verdict.PASS]), len(sides[Verdict.DROP]) + len(sides[Verdict.HOLD])
 
 
-def _offer_cleaned(session: Session, results: Sequence[StageResult], row: Stage) -> None:
-    """Puts the cleaned caption on offer; nobody holds a candidate that is still being filtered."""
+def _released(session: Session, stage: str, candidate_ids: Sequence[int]) -> set[int]:
+    """Those that an admin let go in spite of what the stage found, and still finds."""
+    statement = (
+        select(FindingNow.candidate_id)
+        .join(Release, Release.finding_id == FindingNow.finding_id)
+        .where(FindingNow.stage == stage, FindingNow.candidate_id.in_(candidate_ids))
+    )
+    return set(session.scalars(statement))
+
+
+def offer(session: Session, results: Sequence[StageResult]) -> None:
+    """Puts the captions that a stage made on offer; the caller holds candidates that nobody reviews."""
     for result in results:
         candidate = session.get(Candidate, result.candidate_id)
-        if candidate is None or not result.cleaned:
+        if candidate is None:
             continue
-        offered = session.get(Caption, candidate.caption_id) if candidate.caption_id else None
-        if offered and offered.text == result.cleaned:
-            continue
-        made_by = f"rules {row.active_version}"
-        cleaned = curation.add_caption(session, candidate.id, CaptionKind.CLEANED, result.cleaned, made_by)
-        curation.offer_caption(session, candidate, cleaned)
+        caption: Caption | None = None
+        for made in result.offers:
+            base = session.get(Caption, made.based_on) if made.based_on else caption
+            caption = base if base and base.text == made.text else _made(session, candidate, made, base)
+        if caption and caption.id != candidate.caption_id:
+            curation.offer_caption(session, candidate, caption)
+
+
+def _made(session: Session, candidate: Candidate, made: Offer, base: Caption | None) -> Caption:
+    """The caption that an offer makes of its base; the one it made of it before, where it says the same."""
+    based_on = base.id if base else None
+    same = Caption.based_on.is_not_distinct_from(based_on) & (Caption.made_by == made.made_by)
+    before = session.scalars(
+        select(Caption).where(Caption.candidate_id == candidate.id, Caption.text == made.text, same)
+    ).first()
+    return before or curation.add_caption(session, candidate.id, made.kind, made.text, made.made_by, based_on)
 
 
 # --- sameness: the one stage whose finding on a candidate changes with its neighbours -------------

@@ -35,8 +35,14 @@ STAGES = (
     Stage("sameness", "Sameness", "One of each picture with the same caption", "1", WorkQueue.CPU, 32, False),
     Stage("domain", "Histology", "Micrographs, not people, places or slides", "1", WorkQueue.GPU, 32, True),
     Stage("panels", "Panels and overlays", "Drops nothing; finds what is not the image", "1", WorkQueue.CPU, 32, False),
+    Stage("faces", "Faces", "Recognisable people in the picture", "1", WorkQueue.CPU, 16, False),
+    Stage(
+        "writing", "Writing", "Words burned into the picture, and private details in them", "1", WorkQueue.CPU, 8, False
+    ),
     Stage("caption", "Caption", "Text that describes the image, cleaned by rules", "1", WorkQueue.CPU, 100, True),
+    Stage("private", "Private details", "What in the caption may identify a patient", "1", WorkQueue.CPU, 32, False),
     Stage("language", "Language", "Captions in the languages that are reviewed", "1", WorkQueue.CPU, 100, False),
+    Stage("llm", "Language model", "Relevance, a cleaner caption and its fields", "1", WorkQueue.LLM, 8, True),
     Stage("alignment", "Alignment", "Caption and image belong together", "1", WorkQueue.GPU, 16, True),
 )
 

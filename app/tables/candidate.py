@@ -130,7 +130,10 @@ class CaptionKind(StrEnum):
 
 
 class Caption(Base):
-    """A version of a candidate's text. A takedown blanks `text` and so `words`, its stems; its hash stays."""
+    """A version of a candidate's text, and the one it was made from.
+
+    A takedown blanks `text` and so `words`, its stems; its hash stays.
+    """
 
     __tablename__ = "caption"
     __table_args__ = (
@@ -154,6 +157,7 @@ class Caption(Base):
     text: Mapped[str | None]
     text_sha256: Mapped[str]
     made_by: Mapped[str]
+    based_on: Mapped[int | None] = mapped_column(ForeignKey("caption.id"))
     words: Mapped[Any] = mapped_column(
         TSVECTOR, Computed("to_tsvector('english'::regconfig, coalesce(text, ''))", persisted=True), deferred=True
     )
@@ -164,12 +168,14 @@ class EvidenceKind(StrEnum):
     TYPED = "typed"
     ALT_TEXT = "alt_text"
     EARLIER_CAPTION = "earlier_caption"
+    BURNED_IN = "burned_in"
+    LLM_ANSWER = "llm_answer"
 
 
 class EvidenceText(Base):
-    """Text about a post that is no caption: typed by a person, or brought by the source beside the caption.
+    """Text about a post that is no caption: typed by a person, brought by the source, read in the picture, or answered.
 
-    Append-only tables point to it by id. What a source brings is kept once.
+    Append-only tables point to it by id. What is not typed is kept once.
     """
 
     __tablename__ = "evidence_text"

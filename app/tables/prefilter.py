@@ -85,6 +85,17 @@ class FindingNow(Base):
     stale: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
+class Release(Base):
+    """An admin's word that what a stage found need not hold the candidate; another finding may hold it again."""
+
+    __tablename__ = "release"
+
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidate.id"), primary_key=True)
+    finding_id: Mapped[int] = mapped_column(ForeignKey("finding.id"), primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
+    at: Mapped[datetime] = stamped()
+
+
 class StageTodo(Base):
     """A stage that is due on a candidate; taken with SKIP LOCKED under a short lease."""
 

@@ -705,6 +705,7 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=True),
         sa.Column("text_sha256", sa.Text(), nullable=False),
         sa.Column("made_by", sa.Text(), nullable=False),
+        sa.Column("based_on", sa.BigInteger(), nullable=True),
         sa.Column(
             "words",
             postgresql.TSVECTOR(),
@@ -714,6 +715,7 @@ def upgrade() -> None:
         sa.Column(
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
+        sa.ForeignKeyConstraint(["based_on"], ["caption.id"], name=op.f("fk_caption_based_on")),
         sa.ForeignKeyConstraint(["candidate_id"], ["candidate.id"], name=op.f("fk_caption_candidate_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_caption")),
         sa.UniqueConstraint("candidate_id", "version", name=op.f("uq_caption_candidate_id_version")),
@@ -760,6 +762,8 @@ def upgrade() -> None:
                 "typed",
                 "alt_text",
                 "earlier_caption",
+                "burned_in",
+                "llm_answer",
                 name="evidence_kind",
                 native_enum=False,
                 create_constraint=True,
@@ -1013,6 +1017,140 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("snapshot_id", "key", name=op.f("pk_snapshot_member")),
     )
     op.create_index(op.f("ix_snapshot_member_candidate_id"), "snapshot_member", ["candidate_id"], unique=False)
+    op.create_table(
+        "endpoint",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("base_url", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), server_default="", nullable=False),
+        sa.Column("may_be_private", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("takes_pictures", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("in_flight", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.Column("per_minute", sa.BigInteger(), nullable=True),
+        sa.Column("timeout_seconds", sa.BigInteger(), server_default=sa.text("120"), nullable=False),
+        sa.Column("max_tokens", sa.BigInteger(), server_default=sa.text("1024"), nullable=False),
+        sa.Column("price_in", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("price_out", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "rung",
+            sa.Enum(
+                "json_schema",
+                "json_object",
+                "prompt",
+                name="rung",
+                native_enum=False,
+                create_constraint=True,
+                length=40,
+            ),
+            nullable=True,
+        ),
+        sa.Column("test", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("tested_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("down_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("open_until", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
+        sa.Column("last_error", sa.Text(), server_default="", nullable=False),
+        sa.Column("retired", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.CheckConstraint(
+            "in_flight >= 1 AND timeout_seconds >= 1 AND max_tokens >= 1", name=op.f("ck_endpoint_limits")
+        ),
+        sa.CheckConstraint("price_in >= 0 AND price_out >= 0", name=op.f("ck_endpoint_prices")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_endpoint")),
+        sa.UniqueConstraint("name", name=op.f("uq_endpoint_name")),
+    )
+    op.create_table(
+        "prompt",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("note", sa.Text(), server_default="", nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("made_by", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.CheckConstraint("text <> ''", name=op.f("ck_prompt_not_empty")),
+        sa.ForeignKeyConstraint(["made_by"], ["user.id"], name=op.f("fk_prompt_made_by")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_prompt")),
+        sa.UniqueConstraint("version", name=op.f("uq_prompt_version")),
+    )
+    op.create_table(
+        "trial",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Enum("try", "compare", name="trial_kind", native_enum=False, create_constraint=True, length=40),
+            nullable=False,
+        ),
+        sa.Column("sides", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("candidates", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("result", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("job_id", sa.BigInteger(), nullable=True),
+        sa.Column("made_by", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_trial_job_id")),
+        sa.ForeignKeyConstraint(["made_by"], ["user.id"], name=op.f("fk_trial_made_by")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trial")),
+    )
+    op.create_table(
+        "llm_answer",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("endpoint_id", sa.BigInteger(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("prompt_id", sa.BigInteger(), nullable=False),
+        sa.Column("caption_sha256", sa.Text(), nullable=False),
+        sa.Column("image_sha256", sa.Text(), server_default="", nullable=False),
+        sa.Column("text_id", sa.BigInteger(), nullable=False),
+        sa.Column("answered_as", sa.Text(), server_default="", nullable=False),
+        sa.Column(
+            "rung",
+            sa.Enum(
+                "json_schema",
+                "json_object",
+                "prompt",
+                name="rung",
+                native_enum=False,
+                create_constraint=True,
+                length=40,
+            ),
+            nullable=False,
+        ),
+        sa.Column("tokens_in", sa.BigInteger(), nullable=False),
+        sa.Column("tokens_out", sa.BigInteger(), nullable=False),
+        sa.Column("cost", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("job_id", sa.BigInteger(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.ForeignKeyConstraint(["endpoint_id"], ["endpoint.id"], name=op.f("fk_llm_answer_endpoint_id")),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_llm_answer_job_id")),
+        sa.ForeignKeyConstraint(["prompt_id"], ["prompt.id"], name=op.f("fk_llm_answer_prompt_id")),
+        sa.ForeignKeyConstraint(["text_id"], ["evidence_text.id"], name=op.f("fk_llm_answer_text_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_llm_answer")),
+    )
+    op.create_index(
+        "uq_llm_answer_question",
+        "llm_answer",
+        ["endpoint_id", "model", "prompt_id", "caption_sha256", "image_sha256"],
+        unique=True,
+    )
+    op.create_index(op.f("ix_llm_answer_at"), "llm_answer", ["at"], unique=False)
+    op.create_index(op.f("ix_llm_answer_text_id"), "llm_answer", ["text_id"], unique=False)
+    op.create_table(
+        "release",
+        sa.Column("candidate_id", sa.BigInteger(), nullable=False),
+        sa.Column("finding_id", sa.BigInteger(), nullable=False),
+        sa.Column("user_id", sa.BigInteger(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.ForeignKeyConstraint(["candidate_id"], ["candidate.id"], name=op.f("fk_release_candidate_id")),
+        sa.ForeignKeyConstraint(["finding_id"], ["finding.id"], name=op.f("fk_release_finding_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_release_user_id")),
+        sa.PrimaryKeyConstraint("candidate_id", "finding_id", name=op.f("pk_release")),
+    )
     later_foreign_keys()
 
 

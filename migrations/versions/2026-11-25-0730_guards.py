@@ -114,8 +114,15 @@ def seeds() -> None:
         ('sameness', '1', '{"pdq_distance": 31}', 0.5),
         ('domain', '1', '{}', 0.5),
         ('panels', '1', '{}', NULL),
+        ('faces', '1', '{"actions": {"face": "hold"}}', NULL),
+        ('writing', '1', '{"actions": {"record_number": "hold", "name": "redact", "date": "redact", "age": "redact",
+            "phone": "redact", "email": "redact", "place": "redact", "handle": "warn", "link": "warn",
+            "writing": "pass"}}', NULL),
         ('caption', '1', '{}', 0.15),
+        ('private', '1', '{"actions": {"record_number": "redact", "name": "redact", "date": "redact", "age": "redact",
+            "phone": "redact", "email": "redact", "place": "redact", "handle": "pass", "link": "warn"}}', NULL),
         ('language', '1', '{}', NULL),
+        ('llm', '1', '{}', 0),
         ('alignment', '1', '{}', 0)"""
     )
     op.execute("INSERT INTO queue (name) VALUES ('Main')")

@@ -102,7 +102,7 @@ def test_it_tells_all_that_happened_the_newest_first(session: Session, elm: Acto
     assert by_act["Accepted with edits"].text == "by Alder"
     assert by_act["Accepted with edits"].note == "4 s"
     assert "".join(p.text for p in by_act["Accepted with edits"].pieces if p.op == "ins").strip() == ", 10×"
-    assert by_act["Passed"].text == "2 of 8 stages"
+    assert by_act["Passed"].text == "2 of 12 stages"
     assert by_act["Imported"].note == "by System, row 1,204"
     assert review.id
 
@@ -113,7 +113,7 @@ def test_a_stage_that_looks_again_begins_a_new_pass(session: Session, elm: Actor
     stages(session, candidate, ("quality", StageResult(candidate.id, score=0.05)), run=2)
     page = candidate_page(session, elm, candidate.id)
     told = [(m.act, m.text) for m in page.history if m.icon == "filter"]
-    assert told == [("Stopped", "by Quality, score 0.05"), ("Passed", "1 of 8 stages")]
+    assert told == [("Stopped", "by Quality, score 0.05"), ("Passed", "1 of 12 stages")]
 
 
 def test_a_rejection_tells_its_reasons_and_an_undo_what_it_took_back(

@@ -5,7 +5,9 @@ from typing import Any
 from app.jobs import RunningJob
 from app.prefilter import caption_rules
 from app.prefilter.field_rules import fields_in
-from app.prefilter.policies import StageInput, StageResult
+from app.prefilter.policies import Offer, StageInput, StageResult
+from app.prefilter.stages import BY_NAME
+from app.tables import CaptionKind
 
 
 def looked_at(item: StageInput, setting: dict[str, Any]) -> tuple[object, ...]:
@@ -28,4 +30,7 @@ def _result(item: StageInput) -> StageResult:
         "fields": fields_in(cleaned.text),
         "notes": list(cleaned.notes),
     }
-    return StageResult(item.candidate_id, score=round(cleaned.score, 4), evidence=evidence, cleaned=cleaned.text)
+    made = [Offer(CaptionKind.CLEANED, cleaned.text, f"rules {BY_NAME['caption'].version}", item.caption_id)]
+    return StageResult(
+        item.candidate_id, score=round(cleaned.score, 4), evidence=evidence, offers=made if cleaned.text else ()
+    )
