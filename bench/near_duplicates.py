@@ -145,6 +145,7 @@ CHANGES: dict[str, Change] = {
     "5 % cropped off": cropped(0.05),
     "10 % cropped off": cropped(0.10),
     "20 % cropped off": cropped(0.20),
+    "30 % cropped off": cropped(0.30),
     "Caption bar of 5 % below": framed(0, 0.05),
     "Caption bar of 15 % below": framed(0, 0.15),
     "Screenshot with interface": framed(0.18, 0.30, 0.02),

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-Kind = Literal["look", "exact", "perceptual"]
+Kind = Literal["look", "exact", "perceptual", "semantic"]
 RowNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 

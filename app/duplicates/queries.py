@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, Select, cast, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Integer, Select, and_, cast, func, select
+from sqlalchemy.orm import Session, aliased
 
 from app.errors import NotFound
 from app.operations.tallies import kept
 from app.prefilter import sameness
 from app.prefilter.copies import UNSURE, Member, apart, rank, same_caption, unsure
+from app.prefilter.grouping import Match
 from app.prefilter.queries import input_hash
 from app.tables import (
     Author,
@@ -23,22 +24,43 @@ from app.tables import (
     Event,
     FindingNow,
     Image,
+    ImageMatch,
     Post,
     Source,
 )
 
+RELATED = 64  # bits; hashes of unlike pictures are some 100 apart
 EDITS = ("duplicate.confirmed", "duplicate.split", "duplicate.merged", "duplicate.kept")
 
+other, their = aliased(Candidate), aliased(DuplicateMember)
+shares_a_view = (
+    select(ImageMatch.image_a)
+    .join(other, other.image_id == ImageMatch.image_b)
+    .join(their, their.candidate_id == other.id)
+    .where(ImageMatch.image_a == Candidate.image_id, their.group_id == DuplicateMember.group_id)
+    .where(other.state != CandidateState.WITHDRAWN)
+    .correlate(Candidate, DuplicateMember)
+    .exists()
+)
+
 is_exact = func.min(Candidate.image_id) == func.max(Candidate.image_id)
+is_semantic = func.bool_or(shares_a_view)
 is_unsure = func.coalesce(func.bool_or(FindingNow.label.in_(UNSURE)), False)
+OF_KIND = {
+    "look": is_unsure,
+    "exact": is_exact,
+    "perceptual": and_(~is_exact, ~is_semantic),
+    "semantic": is_semantic,
+}
 
 
 @dataclass(frozen=True)
 class Copy:
     """A member of a group as it is shown; `bits` and `turned` compare its picture with the best copy's.
 
-    `bits` is None where only a person's word joins the two. `caption_is_own` says that no other member has it, so
-    that the copy goes on beside the kept one.
+    `bits` is None where the hashes say nothing of the two: a third picture joins them, or a person. `match` is the view
+    that they share, where that was seen. `caption_is_own` says that no other member has it, so that the copy goes on
+    beside the kept one.
     """
 
     member: Member
@@ -54,6 +76,22 @@ class Copy:
     turned: str
     unsure: bool
     caption_is_own: bool
+    match: Match | None
+
+    @property
+    def boxes(self) -> list[dict[str, Any]]:
+        """Where the view lies that the two share, in the best copy and in this one."""
+        if not self.match:
+            return []
+        both = self.match.evidence["boxes"]
+        mine_first = self.match.images[0] == self.member.image_id
+        ends = (both[1], both[0]) if mine_first else (both[0], both[1])
+        return [dict(zip(("x", "y", "width", "height"), box, strict=True), kind="view") for box in ends]
+
+    @property
+    def share(self) -> float:
+        """How much of the larger of the two pictures the view that they share takes up."""
+        return min(self.match.covers) if self.match else 1.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +107,9 @@ class Group:
 
     @property
     def kind(self) -> str:
-        return "exact" if len(self.image_ids) == 1 else "perceptual"
+        if len(self.image_ids) == 1:
+            return "exact"
+        return "semantic" if any(copy.member.matches for copy in self.copies) else "perceptual"
 
     @property
     def image_ids(self) -> set[int]:
@@ -81,9 +121,14 @@ class Group:
 
     @property
     def distances(self) -> list[int]:
-        """Bits of the copies that are other pictures than the best one."""
-        others = (c for c in self.copies if c.member.image_id != self.best.member.image_id)
+        """Bits of the copies that are other pictures than the best one, and are not known to it by a shared view."""
+        others = (c for c in self.copies if c.member.image_id != self.best.member.image_id and not c.match)
         return sorted(copy.bits for copy in others if copy.bits is not None)
+
+    @property
+    def cosines(self) -> list[float]:
+        """Of the vectors of those that share a view with the best one."""
+        return sorted(copy.match.cosine for copy in self.copies if copy.match)
 
     @property
     def version(self) -> str:
@@ -99,8 +144,7 @@ def version(group_id: int, members: Sequence[Member]) -> str:
 
 def listed(session: Session, kind: str, before: int | None, limit: int) -> list[Group]:
     """The newest groups of a kind: `look` for those with members of which the machine is not sure."""
-    chosen = {"look": is_unsure, "exact": is_exact, "perceptual": ~is_exact}[kind]
-    statement = _groups(DuplicateMember.group_id).having(chosen)
+    statement = _groups(DuplicateMember.group_id).having(OF_KIND[kind])
     if before is not None:
         statement = statement.where(DuplicateMember.group_id < before)
     numbers = session.scalars(statement.order_by(DuplicateMember.group_id.desc()).limit(limit)).all()
@@ -126,10 +170,9 @@ def counts(session: Session) -> dict[str, int]:
 
 
 def _count(session: Session) -> dict[str, int]:
-    each = _groups(is_exact.label("exact"), is_unsure.label("look")).subquery()
-    exact, look = (func.coalesce(func.sum(cast(column, Integer)), 0) for column in (each.c.exact, each.c.look))
-    row = session.execute(select(look, exact, func.count() - exact).select_from(each)).one()
-    return dict(zip(("look", "exact", "perceptual"), row, strict=True))
+    each = _groups(*(condition.label(kind) for kind, condition in OF_KIND.items())).subquery()
+    sums = [func.coalesce(func.sum(cast(each.c[kind], Integer)), 0) for kind in OF_KIND]
+    return dict(zip(OF_KIND, session.execute(select(*sums)).one(), strict=True))
 
 
 # --- one group ----------------------------------------------------------------------------------
@@ -177,7 +220,8 @@ def _copies(members: Sequence[Member], doubtful: set[int], shown: dict[int, dict
     made = []
     for cluster in same_caption(members):
         for member in sorted(cluster, key=rank):
-            bits, turned = apart(best, member) or (None, "")
+            found = apart(best, member)
+            bits, turned = found if found and found[0] <= RELATED else (None, "")
             made.append(
                 Copy(
                     member=member,
@@ -188,6 +232,7 @@ def _copies(members: Sequence[Member], doubtful: set[int], shown: dict[int, dict
                     turned=turned,
                     unsure=member.candidate_id in doubtful,
                     caption_is_own=len(cluster) == 1,
+                    match=best.matches.get(member.image_id),
                 )
             )
     return sorted(made, key=lambda copy: (not copy.kept, rank(copy.member)))
@@ -199,6 +244,8 @@ def _why(member: Member, best: Member, cluster: Sequence[Member]) -> str:
         return f"{member.state.value} by people"
     if member.chosen:
         return "chosen by hand"
+    if member.part != best.part:
+        return "it may show something else too"
     if member is not best and len(cluster) == 1:
         return "its caption is its own"
     others = [other for other in cluster if other is not member and not other.stopped]

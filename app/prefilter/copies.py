@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.prefilter import pdq
-from app.prefilter.grouping import Pair, said_same
+from app.prefilter.grouping import Match, Pair, said_same
 from app.prefilter.queries import input_hash
 from app.tables import CandidateState
 
@@ -30,6 +30,9 @@ class Member:
 
     `chosen` rises with every time that someone chose a copy to keep; it is 0 for one that nobody chose. `stopped`
     says that another stage filtered it out.
+
+    `part` is the same for those that are one picture for sure: by their hashes, by people's words, or since nearly all
+    of one is nearly all of the other. `matches` has the views that its picture shares, by the other image's id.
     """
 
     candidate_id: int
@@ -41,6 +44,8 @@ class Member:
     chosen: int = 0
     stopped: bool = False
     content: float = 1.0
+    part: int = 0
+    matches: Mapping[int, Match] = field(default_factory=dict)
 
     @property
     def decided(self) -> bool:
@@ -63,13 +68,20 @@ def caption_words(caption: str) -> frozenset[str]:
 
 
 def same_caption(members: Sequence[Member]) -> list[list[Member]]:
-    """The group's members by caption: those in one list are copies of each other, the kept one first."""
+    """The group's members by caption: those in one list are copies of each other, the kept one first.
+
+    A picture that shows much more than another is no copy of it, whatever its caption, until a person says so.
+    """
     clusters: list[list[Member]] = []
     for member in members:
-        near = [cluster for cluster in clusters if any(_near(member.words, other.words) for other in cluster)]
+        near = [cluster for cluster in clusters if any(_same(member, other) for other in cluster)]
         merged = [member, *(other for cluster in near for other in cluster)]
         clusters = [cluster for cluster in clusters if cluster not in near] + [merged]
     return [sorted(cluster, key=rank) for cluster in clusters]
+
+
+def _same(one: Member, other: Member) -> bool:
+    return one.part == other.part and _near(one.words, other.words)
 
 
 def _near(one: frozenset[str], other: frozenset[str]) -> bool:
@@ -97,8 +109,12 @@ def unsure(members: Sequence[Member], joined: Iterable[Pair]) -> set[int]:
     """Candidates whose picture is far from the best copy's, and of whom nobody said that it is the same."""
     best = min(members, key=rank)
     same = said_same(best.image_id, joined)
-    far = [member for member in members if (found := apart(best, member)) is None or found[0] > SURE]
-    return {member.candidate_id for member in far if member.image_id not in same}
+    return {m.candidate_id for m in members if m.image_id not in same and not _is_surely(best, m)}
+
+
+def _is_surely(one: Member, other: Member) -> bool:
+    found, match = apart(one, other), one.matches.get(other.image_id)
+    return (found is not None and found[0] <= SURE) or (match is not None and match.is_sure)
 
 
 def verdicts(group_id: int, members: Sequence[Member], joined: Iterable[Pair]) -> dict[int, Verdict]:
@@ -115,10 +131,17 @@ def verdicts(group_id: int, members: Sequence[Member], joined: Iterable[Pair]) -
         for id_ in ids:
             label = _label(is_kept=id_ == kept, is_unsure=id_ in doubtful)
             counts = {"copies": len(members) - 1, "same_caption": len(ids) - 1}
-            evidence = {"group": group_id, **counts, "kept": kept, "content": content[id_]}
+            evidence = {"group": group_id, **counts, "kept": kept, "content": content[id_], **_seen(members, id_)}
             looked_at = input_hash(group_id, *ids, kept, label, *counts.values(), content[id_])
             found[id_] = Verdict(1.0 if id_ == kept else 0.0, label, evidence, looked_at)
     return found
+
+
+def _seen(members: Sequence[Member], candidate_id: int) -> dict[str, Any]:
+    """How the candidate's picture and the best copy's share a view, where that was seen."""
+    best = min(members, key=rank)
+    match = next((m.matches.get(best.image_id) for m in members if m.candidate_id == candidate_id), None)
+    return {"view": {"cosine": match.cosine, "agrees": match.agrees, **match.evidence}} if match else {}
 
 
 def _label(*, is_kept: bool, is_unsure: bool) -> str:

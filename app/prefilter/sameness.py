@@ -1,20 +1,22 @@
 """Duplicate groups: candidates that show the same picture, as the database holds them.
 
 Two images are the same when they are one image, when their PDQ hashes differ in at most 31 of 256 bits (Meta's
-recommended radius) in some orientation, or when a person said so (`grouping` says how these make groups). A group is
-worked out anew from all that its pictures are near to, so it does not depend on the order of import.
+recommended radius) in some orientation, when they show one view, or when a person said so (`grouping` says how these
+make groups). A group is worked out anew from all that its pictures are near to, so by files, hashes and words it does
+not depend on the order of import. Views are looked for among the pictures that are there when one arrives and whose
+vectors are nearest to its own: most are found so, some are not, and which may depend on the order of import.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, Text, cast, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from app.prefilter import grouping, pdq
+from app.prefilter import grouping, lookalikes, pdq
 from app.prefilter.copies import Member, caption_words
-from app.prefilter.grouping import Pair, Picture, Words
+from app.prefilter.grouping import Match, Pair, Picture, Words
 from app.tables import (
     Candidate,
     CandidateState,
@@ -28,10 +30,9 @@ from app.tables import (
     Finding,
     FindingNow,
     Image,
+    Stage,
 )
-from app.tables.candidate import pdq_key
 
-MIN_PDQ_QUALITY = 50
 GROUPING_LOCK = 20420
 
 WITHDRAWN = CandidateState.WITHDRAWN
@@ -48,32 +49,36 @@ def save_hashes(session: Session, hashes: Iterable[tuple[int, str, int]]) -> Non
         session.execute(update(Image).where(Image.id == image_id).values(pdq=bits, pdq_quality=quality))
 
 
+def radius_of(row: Stage) -> int:
+    """Bits within which two hashes are of one picture."""
+    return int(row.setting.get("pdq_distance", 31))
+
+
 # --- search -------------------------------------------------------------------------------------
 
 
-# The keys of a hash's pieces (`pdq.keys`) as the indexes of `image` spell them, the first one first.
-PIECES = [pdq_key(place) for place in range(pdq.SIDE)]
 VIEWS = range(8)
 
 NEAR = text(
     f"""
     SELECT id FROM image
     WHERE least({", ".join(f"bit_count(pdq # cast(:view{n} AS bit(256)))" for n in VIEWS)}) <= :radius
-      AND pdq_quality >= {MIN_PDQ_QUALITY}
-      AND ({" OR ".join(f"{piece} = ANY (cast(:piece{n} AS integer[]))" for n, piece in enumerate(PIECES))})
+      AND pdq_quality >= {pdq.TELLING}
+      AND ({" OR ".join(f"{piece.sql} = ANY (cast(:piece{n} AS integer[]))" for n, piece in enumerate(pdq.PIECES))})
     """  # noqa: S608  # constants of this module
 )
 
 
 def near(session: Session, hash_: int, radius: int) -> set[int]:
-    """The images whose hash is within `radius` (at most 31) of this one in some orientation: all of them, always.
+    """The images whose hash is within `radius` (at most 32) of this one in some orientation: all of them, always.
 
-    Each piece has a b-tree, so the database reads a few index pages a probe and not every hash.
+    Each piece has a b-tree, so the database looks up probes and reads the few hashes that they lead to.
     """
     if radius > pdq.FARTHEST:
         raise ValueError(f"a radius of {radius} bits is beyond what the index finds")
     views = {f"view{n}": pdq.to_text(view) for n, view in enumerate(pdq.views(hash_))}
-    pieces = {f"piece{n}": values for n, values in enumerate(pdq.probes(hash_))}
+    # As text, which is for a set what PostgreSQL reads as an array: the driver is slow with such long lists.
+    pieces = {f"piece{n}": str(keys) for n, keys in enumerate(pdq.probes(hash_))}
     return set(session.scalars(NEAR, views | pieces | {"radius": radius}))
 
 
@@ -105,7 +110,8 @@ def regroup(
     """
     pictures = _pictures(session, _reach(session, image_ids, radius))
     words = _words(session, [picture.id for picture in pictures])
-    group_ids, alone = _write(session, grouping.groups(pictures, words, radius))
+    matches = lookalikes.matches(session, [picture.id for picture in pictures])
+    group_ids, alone = _write(session, grouping.groups(pictures, words, radius, matches))
     shares = _content(session, [picture.id for picture in pictures]) | dict(content or {})
     without = session.execute(select(Candidate.id, Candidate.image_id).where(Candidate.id.in_(alone)))
     alone_with = {id_: shares.get(image_id, 1.0) for id_, image_id in without}
@@ -122,6 +128,7 @@ def _reach(session: Session, image_ids: Collection[int], radius: int) -> set[int
     for picture in _pictures(session, image_ids):
         if picture.pdq is not None:
             fresh |= near(session, picture.pdq, radius)
+    fresh |= lookalikes.matched(session, image_ids)
     while fresh - found:
         found |= fresh
         fresh = _bound_to(session, found)
@@ -153,12 +160,7 @@ def _pictures(session: Session, image_ids: Collection[int]) -> list[Picture]:
         .where(Image.id.in_(image_ids), shown)
         .order_by(Image.sha256)
     )
-    return [Picture(id_, sha256, _hash(bits, quality)) for id_, sha256, bits, quality in rows]
-
-
-def _hash(bits: str | None, quality: int | None) -> int | None:
-    """Blank and nearly blank pictures have hashes that say nothing."""
-    return pdq.from_text(bits) if bits and (quality or 0) >= MIN_PDQ_QUALITY else None
+    return [Picture(id_, sha256, pdq.telling(bits, quality)) for id_, sha256, bits, quality in rows]
 
 
 def _words(session: Session, image_ids: Collection[int]) -> Words:
@@ -242,7 +244,27 @@ def members(
     for group_id, candidate, image, caption, chosen in rows:
         member = _member(candidate, image, caption or "", chosen, shares.get(image.id, 1.0))
         found.setdefault(group_id, []).append(member)
-    return found
+    return _in_parts(session, found, {row[2].id: row[2] for row in rows})
+
+
+def _in_parts(session: Session, found: dict[int, list[Member]], images: Mapping[int, Image]) -> dict[int, list[Member]]:
+    """The members with the views that they share, and the parts of each group that are one picture for sure."""
+    matches = lookalikes.matches(session, images)
+    if not matches:
+        return found
+    views: dict[int, dict[int, Match]] = {}
+    for match in matches:
+        for one, other in (match.images, match.images[::-1]):
+            views.setdefault(one, {})[other] = match
+    pictures = [Picture(id_, image.sha256, pdq.telling(image.pdq, image.pdq_quality)) for id_, image in images.items()]
+    radius = radius_of(session.get_one(Stage, "sameness"))
+    sure = [match for match in matches if match.is_sure]
+    parts = grouping.groups(pictures, _words(session, images), radius, sure)
+    part_of = {image_id: min(part) for part in parts for image_id in part}
+    return {
+        group_id: [replace(m, part=part_of[m.image_id], matches=views.get(m.image_id, {})) for m in members]
+        for group_id, members in found.items()
+    }
 
 
 def _content(session: Session, image_ids: Collection[int]) -> dict[int, float]:
@@ -264,7 +286,7 @@ def _member(candidate: Candidate, image: Image, caption: str, chosen: int, conte
         state=candidate.state,
         pixels=round(image.width * image.height * content),
         words=caption_words(caption),
-        pdq=_hash(image.pdq, image.pdq_quality),
+        pdq=pdq.telling(image.pdq, image.pdq_quality),
         chosen=chosen,
         stopped=candidate.state is CandidateState.FILTERED_OUT and candidate.stopped_by != "sameness",
         content=content,
@@ -294,6 +316,19 @@ def _chosen() -> ColumnElement[int]:
 def joined_pairs(session: Session, image_ids: Collection[int]) -> list[Pair]:
     """The pairs among these images that people said are one picture."""
     return list(_words(session, image_ids).joined)
+
+
+def copies_of(session: Session, candidate_ids: Collection[int]) -> list[int]:
+    """The candidates that were dropped for being in a group with one of these."""
+    mine = select(DuplicateMember.group_id).where(DuplicateMember.candidate_id.in_(candidate_ids))
+    dropped = (Candidate.state == CandidateState.FILTERED_OUT) & (Candidate.stopped_by == "sameness")
+    statement = (
+        select(Candidate.id)
+        .join(DuplicateMember, DuplicateMember.candidate_id == Candidate.id)
+        .where(DuplicateMember.group_id.in_(mine), dropped)
+        .order_by(Candidate.id)
+    )
+    return list(session.scalars(statement))
 
 
 def mark_kept(session: Session, kept: set[int], dropped: set[int]) -> None:

@@ -14,6 +14,7 @@ from app.tables.candidate import (
     EvidenceText,
     FlagOrigin,
     Image,
+    ImageMatch,
     Post,
 )
 from app.tables.intake import (
@@ -87,6 +88,7 @@ __all__ = [
     "FindingNow",
     "FlagOrigin",
     "Image",
+    "ImageMatch",
     "Import",
     "ImportEntry",
     "ImportFile",

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, identity
+from app.prefilter import pdq
 from app.tables.columns import choice, stamped
 
 
@@ -34,19 +35,13 @@ class Post(Base):
     created_at: Mapped[datetime] = stamped()
 
 
-def pdq_key(place: int) -> str:
-    """The piece at `place` (0 to 15) of a PDQ hash, as it is searched: see `app/prefilter/pdq.py`."""
-    piece = f"substring(pdq from {1 + 16 * place} for 16)::bit(16)::integer"
-    return f"(least({piece}, {piece} # 21845, {piece} # 43690, {piece} # 65535))"
-
-
 class Image(Base):
     """Our clean copy of a picture: JPEG, sRGB, no metadata. `pdq` is its 256-bit PDQ hash."""
 
     __tablename__ = "image"
     __table_args__ = (
         CheckConstraint("sha256 ~ '^[0-9a-f]{64}$' AND source_sha256 ~ '^[0-9a-f]{64}$'", name="hashes"),
-        *(Index(f"ix_image_pdq_piece_{place}", text(pdq_key(place))) for place in range(16)),
+        *(Index(f"ix_image_pdq_piece_{place}", text(piece.sql)) for place, piece in enumerate(pdq.PIECES)),
     )
 
     id: Mapped[int] = identity()
@@ -58,6 +53,26 @@ class Image(Base):
     pdq: Mapped[str | None] = mapped_column(BIT(256))
     pdq_quality: Mapped[int | None]
     created_at: Mapped[datetime] = stamped()
+
+
+class ImageMatch(Base):
+    """Two pictures of one view, as a worker saw by what they show: one is cut, framed, turned or smaller.
+
+    `cosine` is that of the vectors by which they were found. `covers_a` and `covers_b` are the shares of the pictures
+    that the view takes up, `agrees` that of its structure that is alike. The evidence says where the view lies.
+    """
+
+    __tablename__ = "image_match"
+    __table_args__ = (CheckConstraint("image_a < image_b", name="ordered"),)
+
+    image_a: Mapped[int] = mapped_column(ForeignKey("image.id"), primary_key=True)
+    image_b: Mapped[int] = mapped_column(ForeignKey("image.id"), primary_key=True, index=True)
+    cosine: Mapped[float] = mapped_column(Double)
+    agrees: Mapped[float] = mapped_column(Double)
+    covers_a: Mapped[float] = mapped_column(Double)
+    covers_b: Mapped[float] = mapped_column(Double)
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    at: Mapped[datetime] = stamped()
 
 
 class CandidateState(StrEnum):

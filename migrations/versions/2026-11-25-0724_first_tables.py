@@ -10,6 +10,22 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# Of each piece of a PDQ hash that has a key: its first bit, its width, which of its bits are in odd columns and in odd
+# rows, and the place of one that is in an odd column alone, and of one that is in an odd row alone.
+PDQ_PIECES = (
+    (0, 24, 5592405, 255, 22, 7),
+    (24, 24, 5592405, 16711680, 14, 23),
+    (48, 24, 5592405, 16776960, 6, 23),
+    (72, 23, 2796202, 32767, 21, 14),
+    (95, 23, 5592405, 4194367, 20, 5),
+    (118, 23, 2796202, 8380416, 11, 22),
+    (141, 23, 5592405, 1048560, 22, 19),
+    (164, 23, 2796202, 2047, 21, 10),
+    (187, 23, 5592405, 8126467, 16, 21),
+    (210, 23, 2796202, 8388096, 7, 22),
+    (233, 23, 5592405, 65535, 22, 15),
+)
+
 
 def upgrade() -> None:
     op.execute("CREATE EXTENSION IF NOT EXISTS vector")
@@ -89,9 +105,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("sha256", name=op.f("uq_image_sha256")),
     )
     op.create_index(op.f("ix_image_source_sha256"), "image", ["source_sha256"], unique=False)
-    for place in range(16):
-        piece = f"substring(pdq from {1 + 16 * place} for 16)::bit(16)::integer"
-        key = f"(least({piece}, {piece} # 21845, {piece} # 43690, {piece} # 65535))"
+    for place, (start, width, columns, rows, column, row) in enumerate(PDQ_PIECES):
+        piece = f"SUBSTRING(pdq FROM {start + 1} FOR {width})::bit({width})::integer"
+        key = f"(({piece} # ((({piece} >> {column}) & 1) * {columns})) # ((({piece} >> {row}) & 1) * {rows}))"
         op.create_index(f"ix_image_pdq_piece_{place}", "image", [sa.text(key)])
     op.create_table(
         "label_set",
@@ -258,6 +274,27 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["image_id"], ["image.id"], name=op.f("fk_embedding_image_id")),
         sa.PrimaryKeyConstraint("image_id", "encoder_id", name=op.f("pk_embedding")),
     )
+    op.create_table(
+        "image_match",
+        sa.Column("image_a", sa.BigInteger(), nullable=False),
+        sa.Column("image_b", sa.BigInteger(), nullable=False),
+        sa.Column("cosine", sa.Double(), nullable=False),
+        sa.Column("agrees", sa.Double(), nullable=False),
+        sa.Column("covers_a", sa.Double(), nullable=False),
+        sa.Column("covers_b", sa.Double(), nullable=False),
+        sa.Column(
+            "evidence",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+        ),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.CheckConstraint("image_a < image_b", name=op.f("ck_image_match_ordered")),
+        sa.ForeignKeyConstraint(["image_a"], ["image.id"], name=op.f("fk_image_match_image_a")),
+        sa.ForeignKeyConstraint(["image_b"], ["image.id"], name=op.f("fk_image_match_image_b")),
+        sa.PrimaryKeyConstraint("image_a", "image_b", name=op.f("pk_image_match")),
+    )
+    op.create_index(op.f("ix_image_match_image_b"), "image_match", ["image_b"], unique=False)
     op.create_table(
         "job",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

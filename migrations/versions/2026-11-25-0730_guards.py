@@ -1,13 +1,16 @@
 """Rules that hold whatever the code does: arrows between states, append-only tables, a role without ownership."""
 
+import sqlalchemy as sa
 from alembic import op
+
+from app.prompts.default import NOTE, TEXT
 
 revision = "9b1f6a2c7d10"
 down_revision = "2cbac2bf794e"
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = ("finding", "review", "review_reason", "event", "snapshot_member")
+APPEND_ONLY = ("finding", "review", "review_reason", "event", "snapshot_member", "prompt")
 
 ARROWS = """
     incoming>filtering incoming>withdrawn
@@ -127,3 +130,5 @@ def seeds() -> None:
     )
     op.execute("INSERT INTO queue (name) VALUES ('Main')")
     op.execute("INSERT INTO setting (name, value) VALUES ('overlap_share', '0'), ('seed', '20418')")
+    first_prompt = sa.text("INSERT INTO prompt (version, note, text) VALUES (1, :note, :text)")
+    op.execute(first_prompt.bindparams(note=NOTE, text=TEXT))

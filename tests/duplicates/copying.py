@@ -1,7 +1,7 @@
 """Candidates with made hashes, as the sameness stage finds them: the app's own writing, without the pictures."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.curation import moves
 from app.duplicates import queries
 from app.prefilter import due, pdq, recording, stages
+from app.prefilter.grouping import Match
 from app.prefilter.policies import StageResult
 from app.tables import Candidate, CandidateState, DuplicateMember, FindingNow, Image
 from tests.factories import make_candidate
@@ -36,15 +37,49 @@ def arrive(
     return candidate.id
 
 
-def look(session: Session, hashes: Mapping[int, int], quality: int = 100, content: float = 1.0) -> None:
-    """The stage looks at candidates and finds these hashes of their pictures."""
+def look(
+    session: Session,
+    hashes: Mapping[int, int],
+    quality: int = 100,
+    content: float = 1.0,
+    views: Sequence[Match] = (),
+) -> None:
+    """The stage looks at candidates and finds these hashes of their pictures, and these views that they share."""
     due.due(session, STAGE, list(hashes))
     batch = due.take(session, STAGE)
     assert set(batch.candidate_ids) == set(hashes)
     found = {"evidence": {"content": content}, "pdq_quality": quality}
     results = [StageResult(id_, pdq=pdq.to_text(hash_), **found) for id_, hash_ in hashes.items()]  # type: ignore[arg-type]
+    results[0].matches = views
     recording.write_results(session, STAGE, batch, results, dict.fromkeys(hashes, ""), None)
     session.flush()
+
+
+def view(
+    session: Session, smaller: int, larger: int, part: float = 0.8, agrees: float = 0.98, cosine: float = 0.9
+) -> Match:
+    """All of one candidate's picture is `part` of another's."""
+    images = [session.get_one(Candidate, id_).image_id for id_ in (smaller, larger)]
+    covers, boxes = [1.0, part], [[0.0, 0.0, 1.0, 1.0], [0.1, 0.2, 0.8, part]]
+    order = sorted(range(2), key=lambda n: images[n])
+    a, b = (images[n] for n in order)
+    evidence = {"points": 80, "turned": "", "boxes": [boxes[n] for n in order]}
+    return Match((a, b), cosine, agrees, (covers[order[0]], covers[order[1]]), evidence)
+
+
+def cut_from(
+    session: Session,
+    larger: int,
+    hash_: int,
+    part: float = 0.8,
+    *,
+    side: int = 500,
+    caption: str = CAPTION,
+) -> int:
+    """A candidate that arrives, and whose picture is seen to be `part` of another's."""
+    id_ = arrive(session, side=side, caption=caption)
+    look(session, {id_: hash_}, views=[view(session, id_, larger, part)])
+    return id_
 
 
 def copy(session: Session, hash_: int, **how: object) -> int:

@@ -1,5 +1,6 @@
 """The duplicates' pages over HTTP: what they list, what each act does, and what they refuse."""
 
+import random
 import re
 
 import pytest
@@ -9,7 +10,7 @@ from starlette.testclient import TestClient
 
 from app.duplicates.queries import counts
 from app.tables import DuplicateEdit, Event
-from tests.duplicates.copying import bits, copy, group_with, groups, states
+from tests.duplicates.copying import bits, copy, cut_from, group_with, groups, states
 from tests.web_client import SignIn
 
 HOSTILE = "</bdi><script>alert(1)</script> & melanoma"
@@ -40,11 +41,14 @@ def test_the_tabs_list_groups_by_kind_and_those_to_look_at_come_first(session: S
     exact = group_with(session, copy(session, bits(0), image_of=one)).id
     near = group_with(session, [copy(session, bits(60)), copy(session, bits(62))][0]).id
     far = group_with(session, [copy(session, bits(0, 0) ^ (2**200 - 1)), copy(session, bits(28) ^ (2**200 - 1))][0]).id
-    assert counts(session) == {"look": 1, "exact": 1, "perceptual": 2}
+    whole, cut = (random.Random(seed).getrandbits(256) for seed in (1, 2))
+    semantic = group_with(session, cut_from(session, copy(session, whole, side=900), cut)).id
+    assert counts(session) == {"look": 1, "exact": 1, "perceptual": 2, "semantic": 1}
     assert listed(elm.get("/duplicates").text) == [f"G-{far}"]
     assert listed(elm.get("/duplicates?kind=exact").text) == [f"G-{exact}"]
     assert listed(elm.get("/duplicates?kind=perceptual").text) == [f"G-{far}", f"G-{near}"]
-    assert elm.get("/duplicates?kind=semantic").status_code == 422
+    assert listed(elm.get("/duplicates?kind=semantic").text) == [f"G-{semantic}"]
+    assert elm.get("/duplicates?kind=other").status_code == 422
 
 
 def test_next_leads_through_all_groups_once(session: Session, elm: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +83,17 @@ def test_a_group_says_which_copy_is_kept_why_and_how_far_the_others_are(session:
     assert "&lt;script&gt;alert" in page.text
     assert f'name="apart" value="{small}" checked' in page.text
     assert f"{twin}#compare" in page.text
+
+
+def test_a_shared_view_is_told_in_words_and_drawn_on_both_pictures(session: Session, elm: TestClient) -> None:
+    whole = copy(session, bits(0), side=900)
+    cut = cut_from(session, whole, bits(0) ^ (2**150 - 1), part=0.5)
+    page = elm.get(f"/duplicates/{group_with(session, cut).id}").text
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "semantic 2 copies, cosine 0.900" in text
+    assert "500 × 500, it may show something else too, cosine 0.900, 50 % of the larger Sure?" in text
+    assert "one view: 50 % of the larger picture, 98 % of it alike" in text
+    assert page.count('class="box box-view"') == 2
 
 
 def test_right_goes_back_to_the_list_that_it_was_sent_from(session: Session, elm: TestClient) -> None:

@@ -32,17 +32,26 @@ def test_the_distance_is_the_same_from_either_side(one: int, other: int) -> None
 
 
 @given(hashes, st.sets(st.integers(0, pdq.BITS - 1), max_size=pdq.FARTHEST), st.integers(0, 7))
-def test_a_copy_within_31_bits_shares_a_probe_in_every_orientation(hash_: int, flips: set[int], view: int) -> None:
+def test_a_copy_within_the_radius_shares_a_probe_in_every_orientation(hash_: int, flips: set[int], view: int) -> None:
     copy = pdq.views(hash_ ^ sum(1 << bit for bit in flips))[view]
     assert pdq.distance(hash_, copy)[0] <= len(flips)
     assert shares_a_probe(hash_, copy)
 
 
-def test_the_worst_spread_of_31_bits_is_found_and_one_bit_more_may_be_missed() -> None:
+def test_the_worst_spread_of_32_bits_is_found_and_one_bit_more_may_be_missed() -> None:
+    assert pdq.FARTHEST == 32
     hash_ = random.Random(1).getrandbits(pdq.BITS)
-    two_in_each = sum(0b11 << (pdq.SIDE * place) for place in range(pdq.SIDE))
-    assert shares_a_probe(hash_, hash_ ^ (two_in_each ^ 1))
-    assert not shares_a_probe(hash_, hash_ ^ two_in_each)
+    three_in_each = sum(0b111 << (pdq.BITS - piece.start - piece.width) for piece in pdq.PIECES)
+    fewer = three_in_each & ~(1 << (pdq.BITS - pdq.PIECES[4].start - pdq.PIECES[4].width))
+    assert shares_a_probe(hash_, hash_ ^ fewer)
+    assert not shares_a_probe(hash_, hash_ ^ three_in_each)
+
+
+@given(hashes)
+def test_the_pieces_are_the_whole_hash_and_their_keys_are_the_same_for_its_mirrored_views(hash_: int) -> None:
+    assert [piece.start for piece in pdq.PIECES[1:]] == [p.start + p.width for p in pdq.PIECES[:-1]]
+    assert pdq.PIECES[-1].start + pdq.PIECES[-1].width == pdq.BITS
+    assert all(pdq.keys(view) == pdq.keys(hash_) for view in pdq.views(hash_)[:4])
 
 
 def shares_a_probe(hash_: int, other: int) -> bool:

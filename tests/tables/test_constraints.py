@@ -20,7 +20,7 @@ TABLES = Base.metadata.tables
 GOOD: dict[str, Row] = {
     "author": {"platform": "instagram", "account_id": "1"},
     "endpoint": {"name": "p", "base_url": "http://localhost", "model": "m"},
-    "prompt": {"version": 1, "text": "t"},
+    "prompt": {"version": 7, "text": "t"},
     "encoder": {"name": "e", "source": "s", "model": "m", "width": 2, "kind": "image", "weights": "random"},
     "image": {"sha256": "a" * 64, "source_sha256": "b" * 64, "width": 1, "height": 1, "size": 1},
     "label_set": {"name": "l"},
@@ -31,6 +31,7 @@ GOOD: dict[str, Row] = {
     "classifier": {"name": "c", "head": {}, "metrics": {}},
     "import": {"origin": "o", "location": {}},
     "duplicate_edit": {"kind": "split"},
+    "image_match": {"cosine": 0.9, "agrees": 0.9, "covers_a": 1.0, "covers_b": 0.6},
     "job": {"kind": "test", "queue": "cpu", "dedupe": "d"},
     "label": {"label": "histology"},
     "post": {"platform": "instagram", "natural_key": "n", "shortcode": "C", "media_pk": "1"},
@@ -68,7 +69,7 @@ BROKEN: dict[str, tuple[str, Row]] = {
     "ck_endpoint_limits": ("endpoint", {"name": "other", "in_flight": 0}),
     "ck_endpoint_prices": ("endpoint", {"name": "other", "price_in": -1}),
     "uq_endpoint_name": ("endpoint", {}),
-    "ck_prompt_not_empty": ("prompt", {"version": 2, "text": ""}),
+    "ck_prompt_not_empty": ("prompt", {"version": 8, "text": ""}),
     "uq_prompt_version": ("prompt", {}),
     "uq_llm_answer_question": ("llm_answer", {}),
     "ck_image_hashes": ("image", {"sha256": "x"}),
@@ -84,6 +85,7 @@ BROKEN: dict[str, tuple[str, Row]] = {
     "uq_classifier_name": ("classifier", {}),
     "ck_duplicate_edit_ordered": ("duplicate_edit", {"image_a": 2, "image_b": 1}),
     "uq_duplicate_edit_image_a_image_b": ("duplicate_edit", {}),
+    "ck_image_match_ordered": ("image_match", {"image_a": 2, "image_b": 1}),
     "ck_job_lost": ("job", {"lost": 4}),
     "ck_job_running_has_token": ("job", {"state": "running"}),
     "uq_job_dedupe": ("job", {}),
@@ -174,8 +176,8 @@ def good(session: Session) -> dict[str, Row]:
             wanted = not column.nullable or column.name in OPTIONAL.get(table.name, ())
             for key in column.foreign_keys if wanted and column.name not in row else ():
                 row[column.name] = rows[key.column.table.name]["id"]
-        if table.name == "duplicate_edit":
-            second = insert(session, "image", GOOD["image"] | {"sha256": "c" * 64})
+        if table.name in ("duplicate_edit", "image_match"):
+            second = insert(session, "image", GOOD["image"] | {"sha256": uuid4().hex * 2})
             row["image_b"] = second["id"]
         if table.name == "review":
             row["submission_id"] = uuid4()

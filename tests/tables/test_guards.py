@@ -13,7 +13,7 @@ from app.jobs import record
 from app.tables import CandidateState, Event
 from tests.factories import make_candidate
 
-APPEND_ONLY = ["finding", "review", "review_reason", "event", "snapshot_member"]
+APPEND_ONLY = ["finding", "review", "review_reason", "event", "snapshot_member", "prompt"]
 
 
 def refused(session: Session, statement: str, **values: object) -> DBAPIError:
