@@ -1,0 +1,199 @@
+"""Putting a question a candidate to a language model, several at once, and none that it has answered before."""
+
+import hashlib
+import io
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from PIL import Image as Picture
+
+from app import jobs
+from app.db import transaction
+from app.endpoints import queries as endpoints
+from app.endpoints.policies import cost
+from app.jobs import RunningJob
+from app.prefilter.policies import StageInput
+from app.prompts import actions, queries
+from app.prompts.actions import Given
+from app.prompts.answers import Answer, question
+from app.prompts.policies import Budget, is_spent
+from app.prompts.queries import Question
+from app.prompts.trials import base_of
+from app.storage import blobs
+from app.tables import Endpoint, LlmAnswer, Prompt, Rung
+from workers.chat import Chat, EndpointDown, InvalidAnswer
+from workers.ml.pictures import decode
+
+BEGINS_WITHIN = 20.0  # seconds in which calls of a batch may begin; what is left is asked in the next
+LONG_SIDE = 1024  # pixels
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model and what it is asked."""
+
+    endpoint: Endpoint
+    prompt: Prompt
+    with_picture: bool
+
+
+def side(endpoint_id: int, prompt_id: int, *, with_picture: bool) -> Side:
+    """Raises NotFound."""
+    with transaction() as session:
+        endpoint = endpoints.endpoint(session, endpoint_id)
+        return Side(endpoint, queries.prompt(session, prompt_id), with_picture and endpoint.takes_pictures)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a model said of one candidate, or `why` that is no valid answer. `text_id` is where its words are kept.
+
+    `model` is what the server calls it, with the server's fingerprint.
+    """
+
+    answer: Answer | None
+    text_id: int
+    model: str
+    rung: Rung
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    is_cached: bool
+    why: str = ""
+
+
+@dataclass
+class Asked:
+    """Candidate → what was answered. Who is missing was not asked: the model is `down`, or the budget is spent."""
+
+    answered: dict[int, Answered]
+    down: EndpointDown | None = None
+    is_spent: bool = False
+
+
+def ask(side: Side, items: Sequence[StageInput], job: RunningJob, budget: Budget | None = None) -> Asked:
+    """Asks about the caption of each candidate as it was before a language model. Raises Cancelled.
+
+    Every answer is kept as soon as it is there, so that nothing is paid for twice if this process dies.
+    """
+    return _Batch(side, items, job, budget).run()
+
+
+class _Batch:
+    def __init__(self, side: Side, items: Sequence[StageInput], job: RunningJob, budget: Budget | None) -> None:
+        self.side, self.job, self.budget = side, job, budget
+        self.chat = Chat(side.endpoint, stop=job.stop)
+        self.waiting: dict[Question, list[StageInput]] = {}
+        for item in items:
+            self.waiting.setdefault(self._question(item), []).append(item)
+        self.left = deque(self.waiting)
+        self.found = Asked({})
+        self.failed: Exception | None = None
+        self.over = threading.Event()
+        self.until = time.monotonic() + BEGINS_WITHIN
+
+    def run(self) -> Asked:
+        # Daemons, as a call may outlast the worker: its answer would be kept, but nobody waits for it.
+        count = min(self.side.endpoint.in_flight, len(self.left))
+        threads = [threading.Thread(target=self._work, name=f"ask-{n}", daemon=True) for n in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.5)
+                self._check()
+        if self.failed:
+            raise self.failed
+        return self.found
+
+    def _check(self) -> None:
+        try:
+            self.job.check()
+        except jobs.Cancelled:
+            self.over.set()
+            raise
+
+    def _work(self) -> None:
+        while not self.over.is_set() and time.monotonic() < self.until:
+            try:
+                asked = self.left.popleft()
+            except IndexError:
+                return
+            try:
+                self._put(asked)
+            except EndpointDown as down:
+                self.found.down = down
+                self.over.set()
+            except jobs.Cancelled:
+                self.over.set()
+            except Exception as error:
+                self.failed = error
+                self.over.set()
+
+    def _put(self, asked: Question) -> None:
+        items = self.waiting[asked]
+        with transaction() as session:
+            known = queries.known_answer(session, asked)
+            if not known and self.budget and is_spent(self.budget, queries.spent(session, self.budget.begins)):
+                self.found.is_spent = True
+                self.over.set()
+                return
+        answered = _again(*known) if known else self._call(asked, items[0])
+        text = known[1] if known else _text(answered)
+        for item in items:
+            self.found.answered[item.candidate_id] = self._of(item, answered, text)
+
+    def _of(self, item: StageInput, answered: Answered, text: str) -> Answered:
+        """The same answer about another candidate with the same caption: its words are kept as that one's too."""
+        with transaction() as session:
+            return replace(answered, text_id=actions.keep_text(session, item.candidate_id, text))
+
+    def _call(self, asked: Question, item: StageInput) -> Answered:
+        jpeg = small_jpeg(blobs().get(item.image_sha256)) if asked.image_sha256 else None
+        endpoint = self.side.endpoint
+        try:
+            reply = self.chat.ask(self.side.prompt.text, question(base_of(item)), Answer, jpeg)
+        except InvalidAnswer as error:
+            made = Answered(None, 0, "", endpoint.rung or Rung.PROMPT, error.tokens_in, error.tokens_out, 0.0, False)
+            made, seconds = replace(made, why=error.why), 0.0
+        else:
+            answer = Answer.model_validate(reply.answer)
+            named = f"{reply.model} {reply.fingerprint}".strip()
+            made = Answered(answer, 0, named, reply.rung, reply.tokens_in, reply.tokens_out, 0.0, False)
+            seconds = reply.seconds
+        made = replace(made, cost=cost(endpoint, made.tokens_in, made.tokens_out))
+        given = Given(_text(made), made.model, made.rung, made.tokens_in, made.tokens_out, made.cost, seconds)
+        with transaction() as session:
+            actions.keep_answer(session, asked, item.candidate_id, given, self.job.id)
+        return made
+
+    def _question(self, item: StageInput) -> Question:
+        return Question(
+            self.side.endpoint.id,
+            self.side.endpoint.model,
+            self.side.prompt.id,
+            hashlib.sha256(question(base_of(item)).encode()).hexdigest(),
+            item.image_sha256 if self.side.with_picture else "",
+        )
+
+
+def _text(answered: Answered) -> str:
+    return answered.answer.model_dump_json() if answered.answer else ""
+
+
+def _again(row: LlmAnswer, text: str) -> Answered:
+    answer = Answer.model_validate(json.loads(text))
+    return Answered(answer, row.text_id, row.answered_as, row.rung, row.tokens_in, row.tokens_out, row.cost, True)
+
+
+def small_jpeg(data: bytes) -> bytes:
+    """A picture's JPEG with its longer side at most 1,024 px."""
+    with decode(data, LONG_SIDE) as picture:
+        picture.thumbnail((LONG_SIDE, LONG_SIDE), Picture.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
