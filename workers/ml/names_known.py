@@ -1,0 +1,66 @@
+"""Words that are neither a person nor a place smaller than a state, though they look like one in English text."""
+
+
+def _words(text: str, between: str | None = None) -> frozenset[str]:
+    return frozenset(word.strip() for word in " ".join(text.split()).split(between))
+
+
+# Eponyms, stains, antibodies and what else captions write with a capital.
+OF_PATHOLOGY = _words(
+    """
+    reed sternberg hodgkin hodgkins burkitt langerhans paget pagets barrett barretts crohn crohns hashimoto
+    graves wilms ewing ewings kaposi bowen bowens merkel spitz clark breslow gleason nottingham fuhrman mallory
+    councilman auerbach meissner pacini purkinje schwann golgi ranvier nissl lewy pick alzheimer negri cowdry
+    aschoff gandy gamna russell dutcher mott auer heinz howell jolly pappenheimer birbeck psammoma verocay
+    antoni schiller duval call exner reinke leydig sertoli hurthle hürthle askanazy warthin starry grocott
+    gomori masson giemsa wright leishman ziehl neelsen fite congo alcian perls prussian papanicolaou pap
+    romanowsky feulgen verhoeff elastic kinyoun gram brenner krukenberg rokitansky kupffer disse bartholin skene
+    cowper littre brunner peyer lieberkuhn lieberkühn henle bowman malpighi hassall kimmelstiel wilson
+    goodpasture wegener whipple kikuchi fujimoto castleman rosai dorfman erdheim chester letterer siwe hand
+    schuller christian sezary sézary pautrier munro kogoj civatte kamino darier hailey grover sweet stevens
+    johnson lyell kimura pilar unna miescher sutton ota ito becker lisch cushing addison conn zollinger ellison
+    menetrier peutz jeghers gardner turcot lynch cowden muir torre meigs sheehan asherman nabothian arias stella
+    walthard gartner mullerian müllerian wolffian phyllodes cooper virchow heller zenker mikulicz klatskin
+    hirschsprung meckel koch ghon lange ranke schaumann hamazaki wesenberg touton langhans homer flexner
+    wintersteiner rosenthal hirano bielschowsky luxol fast blue kluver barrera bunina marinesco opalski
+    alzheimers charcot leyden curschmann clara kulchitsky paneth mullerianosis brown brenn bence jones tamm
+    horsfall michaelis gutmann splendore hoeppli donovan pneumocystis candida aspergillus cryptococcus
+    histoplasma leishmania giardia trichomonas helicobacter cd her ki bcl sox hematoxylin haematoxylin eosin h e
+    he ihc pas gms afb case figure fig dx ddx diagnosis answer swipe slide image biopsy skin melan desmin
+    vimentin synaptophysin chromogranin keratin cytokeratin pancytokeratin calretinin inhibin mart brachyury
+    napsin mammaglobin gata gross micro histo histology pathology path follow comment quiz monday tuesday
+    wednesday thursday friday saturday sunday nevus naevus tumor tumour dermis epidermis colon stomach breast
+    kidney liver lung thyroid prostate uterus ovary cervix testis bone brain spleen pancreas dermal basal
+    squamous cell cells who figo ajcc tnm milan bethesda paris vienna sydney helsinki banff oxford lugano
+    seattle tokyo pirads
+    """
+)
+
+# Countries, states and provinces: a place as large as these identifies nobody.
+LARGE_PLACES = _words(
+    """
+    afghanistan, albania, algeria, angola, argentina, armenia, australia, austria, azerbaijan, bahrain,
+    bangladesh, belarus, belgium, benin, bolivia, bosnia, botswana, brazil, bulgaria, cambodia, cameroon,
+    canada, chad, chile, china, colombia, congo, costa rica, croatia, cuba, cyprus, czech republic, czechia,
+    denmark, dominican republic, ecuador, egypt, el salvador, england, eritrea, estonia, ethiopia, finland,
+    france, gabon, gambia, georgia, germany, ghana, greece, guatemala, guinea, haiti, honduras, hong kong,
+    hungary, iceland, india, indonesia, iran, iraq, ireland, israel, italy, ivory coast, jamaica, japan, jordan,
+    kazakhstan, kenya, kosovo, kuwait, laos, latvia, lebanon, liberia, libya, lithuania, luxembourg, madagascar,
+    malawi, malaysia, mali, malta, mauritania, mexico, moldova, mongolia, montenegro, morocco, mozambique,
+    myanmar, namibia, nepal, netherlands, new zealand, nicaragua, niger, nigeria, north korea, norway, oman,
+    pakistan, palestine, panama, paraguay, peru, philippines, poland, portugal, puerto rico, qatar, romania,
+    russia, rwanda, saudi arabia, scotland, senegal, serbia, sierra leone, singapore, slovakia, slovenia,
+    somalia, south africa, south korea, korea, spain, sri lanka, sudan, sweden, switzerland, syria, taiwan,
+    tanzania, thailand, togo, tunisia, turkey, türkiye, uganda, uk, u.k., ukraine, united arab emirates, uae,
+    united kingdom, united states, usa, u.s., us, u.s.a., uruguay, uzbekistan, venezuela, vietnam, wales, yemen,
+    zambia, zimbabwe, africa, asia, europe, north america, south america, latin america, middle east,
+    mediterranean, far east, alabama, alaska, arizona, arkansas, california, colorado, connecticut, delaware,
+    florida, hawaii, idaho, illinois, indiana, iowa, kansas, kentucky, louisiana, maine, maryland,
+    massachusetts, michigan, minnesota, mississippi, missouri, montana, nebraska, nevada, new hampshire, new
+    jersey, new mexico, new york, north carolina, north dakota, ohio, oklahoma, oregon, pennsylvania, rhode
+    island, south carolina, south dakota, tennessee, texas, utah, vermont, virginia, washington, west virginia,
+    wisconsin, wyoming, ontario, quebec, british columbia, alberta, bavaria, catalonia, queensland, victoria,
+    new south wales
+    """,
+    ",",
+)
