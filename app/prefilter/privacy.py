@@ -3,6 +3,7 @@
 The kinds are those of HIPAA's Safe Harbor (45 CFR 164.514(b)(2)) that a caption or a picture can show.
 """
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 
@@ -13,6 +14,14 @@ class Action(StrEnum):
     WARN = "warn"
     REDACT = "redact"
     HOLD = "hold"
+
+
+DOES = {
+    Action.PASS: "Nothing",
+    Action.WARN: "Say so",
+    Action.REDACT: "Propose to take it out",
+    Action.HOLD: "Hold for an admin",
+}
 
 
 class PrivateKind(StrEnum):
@@ -42,5 +51,43 @@ TITLES = {
     PrivateKind.FACE: "Faces",
     PrivateKind.WRITING: "Other writing",
 }
+ONE = {
+    PrivateKind.NAME: "name",
+    PrivateKind.DATE: "date",
+    PrivateKind.AGE: "age over 89",
+    PrivateKind.RECORD_NUMBER: "record number",
+    PrivateKind.PHONE: "phone number",
+    PrivateKind.EMAIL: "e-mail address",
+    PrivateKind.HANDLE: "handle",
+    PrivateKind.PLACE: "place",
+    PrivateKind.LINK: "link",
+    PrivateKind.FACE: "face",
+    PrivateKind.WRITING: "line of writing",
+}
 OF_TEXT = tuple(kind for kind in PrivateKind if kind not in (PrivateKind.FACE, PrivateKind.WRITING))
 OF_STAGE = {"faces": (PrivateKind.FACE,), "writing": (*OF_TEXT, PrivateKind.WRITING), "private": OF_TEXT}
+
+
+def strongest(kinds: Iterable[str], actions: Mapping[str, str]) -> Action:
+    """The most that is done about any of the kinds that were found."""
+    order = list(Action)
+    done = (Action(actions.get(kind, Action.PASS)) for kind in kinds)
+    return max(done, key=order.index, default=Action.PASS)
+
+
+def doing(actions: Mapping[str, str], wanted: Action) -> list[str]:
+    """The kinds about which this is done."""
+    return [kind for kind, action in actions.items() if action == wanted]
+
+
+def counted(kinds: Mapping[str, int]) -> str:
+    """What was found, in words: 2 faces, 1 record number."""
+    return ", ".join(f"{count} {_many(ONE[PrivateKind(kind)], count)}" for kind, count in kinds.items())
+
+
+def _many(words: str, count: int) -> str:
+    if count == 1:
+        return words
+    first, _, rest = words.partition(" of ")
+    first = f"{first}es" if first.endswith("ss") else f"{first}s"
+    return f"{first} of {rest}" if rest else first.replace("age over 89s", "ages over 89")

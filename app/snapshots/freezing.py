@@ -47,7 +47,8 @@ CUT = text(
                'language', (SELECT nullif(f.label, 'und') FROM finding_now f
                             WHERE f.candidate_id = c.id AND f.stage = 'language'),
                'width', coalesce((c.crop->>'width')::int, i.width),
-               'height', coalesce((c.crop->>'height')::int, i.height), 'source_sha256', i.source_sha256,
+               'height', coalesce((c.crop->>'height')::int, i.height),
+               'masked', coalesce(jsonb_array_length(c.crop->'masks'), 0), 'source_sha256', i.source_sha256,
                'edited', r.caption_after_id IS DISTINCT FROM r.caption_before_id,
                'reviewed_at', to_char(r.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
                'reviews', (SELECT count(*) FROM assignment x
@@ -200,7 +201,8 @@ def _funnel(session: Session) -> dict[str, int]:
     row = session.execute(
         text(
             """SELECT count(*) FILTER (WHERE state <> 'withdrawn') AS imported,
-            count(*) FILTER (WHERE state NOT IN ('withdrawn', 'incoming', 'filtering', 'filtered_out')) AS queued,
+            count(*) FILTER (WHERE state NOT IN ('withdrawn', 'incoming', 'filtering', 'filtered_out')
+                AND flag_origin IS DISTINCT FROM 'machine') AS queued,
             count(*) FILTER (WHERE state IN ('accepted', 'rejected')) AS decided,
             count(*) FILTER (WHERE state = 'accepted') AS accepted FROM candidate"""
         )

@@ -47,6 +47,7 @@ EXPORTED_FIELDS = (
     Field("language", "string", "The caption's language, ISO 639-1", nullable=True),
     Field("width", "int64", "Width of the picture in pixels"),
     Field("height", "int64", "Height of the picture in pixels"),
+    Field("masked", "int64", "How many parts of the picture are covered, such as a face or a name in it"),
     Field("source_sha256", "string", "SHA-256 of the picture as it was received"),
     Field("edited", "bool", "Whether a reviewer changed the caption"),
     Field("reviewed_at", "timestamp", "When the review that settled it was given (UTC)"),

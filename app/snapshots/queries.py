@@ -48,7 +48,7 @@ def as_row(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-# The picture that a pair is published with: the crop where its reviewer took one.
+# The picture that a pair is published with: cropped or with parts covered where its reviewer chose so.
 published_sha256 = func.coalesce(SnapshotMember.crop["sha256"].astext, SnapshotMember.image_sha256)
 
 
@@ -150,7 +150,7 @@ def look_inside(session: Session, snapshot: Snapshot, count: int = 6) -> list[Lo
     """A few pairs, drawn by their place in release order."""
     rank = func.sha256(func.convert_to(func.concat("look", SnapshotMember.key), "UTF8"))
     rows = session.execute(
-        select(SnapshotMember.candidate_id, SnapshotMember.image_sha256, func.coalesce(Caption.text, ""))
+        select(SnapshotMember.candidate_id, published_sha256, func.coalesce(Caption.text, ""))
         .join(Caption, Caption.id == SnapshotMember.caption_id)
         .where(SnapshotMember.snapshot_id == snapshot.id, SnapshotMember.split != "reserve")
         .order_by(rank)

@@ -118,3 +118,28 @@ def test_more_candidates_go_through_again_than_a_statement_has_parameters(sessio
     candidate = make_candidate(session)
     scored(session, candidate, quality=0.9)
     assert actions.send_back(session, "quality", range(candidate.id, candidate.id + 70_000), 0) == (1, candidate.id)
+
+
+WHY = "the encoder in use has no text side with trained weights"
+
+
+def not_run(session: Session, stage: str) -> None:
+    unseen = make_candidate(session)
+    result = StageResult(unseen.id, Outcome.NOT_RUN, evidence={"why": WHY})
+    write_findings(session, stage, "1", [result], {unseen.id: "x"}, None)
+
+
+def test_a_stage_that_was_not_run_at_all_says_why(session: Session, sign_in: SignIn) -> None:
+    not_run(session, "alignment")
+    page = sign_in("elm").get("/prefilter/alignment").text
+    assert f"Not run, because {WHY}." in page
+    assert "has not looked at any candidate" not in page
+
+
+@pytest.mark.parametrize("stage", ["alignment", "faces"])
+def test_a_stage_that_passed_some_on_without_a_look_says_how_many_and_why(
+    session: Session, sign_in: SignIn, stage: str
+) -> None:
+    not_run(session, stage)
+    scored(session, make_candidate(session), **{stage: 0.4})
+    assert f"Not run on 1 candidate, because {WHY}." in sign_in("elm").get(f"/prefilter/{stage}").text

@@ -54,6 +54,7 @@ def row(number: int) -> dict[str, Value]:
         "language": "en" if known else None,
         "width": 72,
         "height": 64,
+        "masked": number % 5 // 4,
         "source_sha256": "0" * 64,
         "edited": number % 2 == 0,
         "reviewed_at": "2026-11-01T08:00:00.123456+00:00",

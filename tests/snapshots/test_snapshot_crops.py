@@ -11,16 +11,19 @@ from PIL import Image as Picture
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.accounts.policies import SYSTEM
+from app.candidates.queries import require_image
 from app.config import settings
 from app.curation import actions as curation
 from app.curation.crops import Crop
 from app.db import transaction
+from app.errors import NotFound
 from app.prefilter.policies import StageResult
 from app.prefilter.recording import write_findings
 from app.snapshots import building, queries
 from app.snapshots.verify import verify
 from app.storage import blobs
-from app.tables import Candidate, Image, Outcome, ReviewKind, SnapshotMember
+from app.tables import Candidate, Image, Outcome, ReviewKind, Role, SnapshotMember
 from tests.curation.test_decide import decision, lease_of
 from tests.factories import make_candidate, make_person
 from tests.snapshots.test_snapshot_job import digests, own_home, quiet, snapshot  # noqa: F401  # fixtures too
@@ -96,3 +99,30 @@ def test_an_alignment_that_was_not_run_is_released_as_unknown() -> None:
     snapshot(val=0, test=0)
     _, record = released(settings().snapshots_path / "v0001")
     assert (record["alignment_score"], record["language"], record["height"]) == ("", "", 280)
+
+
+NAME = {"kind": "name", "x": 0.2, "y": 0.5, "width": 0.4, "height": 0.1, "score": 0.98}
+
+
+def test_the_release_holds_the_covered_copy_says_so_and_no_researcher_gets_the_original() -> None:
+    with transaction() as session:
+        candidate = make_candidate(session, with_blob=True)
+        found(session, candidate, "writing", evidence={"boxes": [NAME], "kinds": {"name": 1}})
+        alder = make_person(session, "alder")
+        sent = decision(lease_of(session, alder, candidate), masks=[Crop(55, 135, 129, 37)])
+        curation.decide(session, alder, sent)
+    snapshot(val=0, test=0)
+    folder = settings().snapshots_path / "v0001"
+    picture, record = released(folder)
+    assert (record["masked"], record["width"], record["height"]) == (1, 300, 280)
+    assert "1 picture has parts covered" in (folder / "README.md").read_text()
+    with transaction() as session:
+        member = session.scalars(select(SnapshotMember)).one()
+        covered = (member.crop or {})["sha256"]
+        assert blobs().get(covered) == picture
+        fir = make_person(session, "fir", Role.RESEARCHER)
+        require_image(session, fir, covered)
+        with pytest.raises(NotFound):
+            require_image(session, fir, member.image_sha256)
+        assert [look.sha256 for look in queries.look_inside(session, queries.numbered(session, 1))] == [covered]
+        require_image(session, SYSTEM, covered)

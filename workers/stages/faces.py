@@ -4,7 +4,8 @@ from typing import Any
 
 from app.jobs import RunningJob
 from app.prefilter.policies import StageInput, StageResult
-from app.tables import Outcome
+from app.prefilter.privacy import PrivateKind
+from app.storage import blobs
 
 
 def looked_at(item: StageInput, setting: dict[str, Any]) -> tuple[object, ...]:
@@ -12,4 +13,21 @@ def looked_at(item: StageInput, setting: dict[str, Any]) -> tuple[object, ...]:
 
 
 def run(batch: list[StageInput], setting: dict[str, Any], job: RunningJob) -> list[StageResult]:
-    return [StageResult(item.candidate_id, Outcome.NOT_RUN, evidence={"why": "not built yet"}) for item in batch]
+    """A result a candidate: a box a face in fractions of the picture, with how sure the network is of it."""
+    from workers.ml import faces
+
+    results = []
+    for item in batch:
+        found = faces.find(blobs().get(item.image_sha256))
+        boxes = [
+            {
+                "kind": PrivateKind.FACE.value,
+                **{side: round(getattr(face, side), 4) for side in ("x", "y", "width", "height")},
+                "score": round(face.score, 4),
+            }
+            for face in found
+        ]
+        kinds = {PrivateKind.FACE.value: len(boxes)} if boxes else {}
+        label = "faces" if boxes else "no faces"
+        results.append(StageResult(item.candidate_id, label=label, evidence={"boxes": boxes, "kinds": kinds}))
+    return results

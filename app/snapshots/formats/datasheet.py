@@ -36,6 +36,7 @@ class Composition:
     years: Counter[str] = field(default_factory=Counter)
     pictures: set[bytes] = field(default_factory=set)
     edited: int = 0
+    masked: int = 0
 
     def add(self, member: Member) -> None:
         row = member.row
@@ -47,6 +48,7 @@ class Composition:
         self.years[str(row["taken_at"] or "")[:4]] += 1
         self.pictures.add(bytes.fromhex(member.image_sha256))
         self.edited += bool(row["edited"])
+        self.masked += bool(row["masked"])
 
 
 def composition(members: Iterable[Member]) -> Composition:
@@ -126,9 +128,18 @@ def _labelling(info: SnapshotInfo, counted: Composition) -> str:
 ## Preprocessing, cleaning, labelling
 
 Each picture was turned upright, converted to sRGB, stripped of metadata and stored as JPEG. Captions were
-cleaned by rules and each pair was accepted by a person; {counted.edited:,} captions were edited in review.\
+cleaned by rules and each pair was accepted by a person; {counted.edited:,} captions were edited in review.
+{_masked(counted)}\
 {_if_any("Reviewing", "Number", info.reviewing)}\
 {_if_any("Rejected because", "Reviews", info.rejections)}"""
+
+
+def _masked(counted: Composition) -> str:
+    one = counted.masked == 1
+    pictures = "1 picture has" if one else f"{counted.masked:,} pictures have"
+    return f"""\
+Faces, and what is written in a picture, were looked for by machine. {pictures} parts covered in black that might
+identify a patient: those whose `masked` is not 0."""
 
 
 def _distribution(info: SnapshotInfo, counted: Composition) -> str:
