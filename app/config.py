@@ -1,5 +1,8 @@
 """Settings from the environment; nothing else reads os.environ."""
 
+import os
+import re
+import stat
 from functools import lru_cache
 from pathlib import Path
 
@@ -7,6 +10,10 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app import embedded
+from app.errors import Invalid
+
+KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
+KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
 class Settings(BaseSettings):
@@ -71,8 +78,43 @@ class Settings(BaseSettings):
         return roots or [self.home_path / "inbox"]
 
     @property
+    def keys_path(self) -> Path:
+        return self.home_path / "keys"
+
+    def llm_key(self, name: str) -> SecretStr:
+        """A language model's API key: the variable IPATH_LLM_KEY_<name>, else the file <name> in the folder `keys`.
+
+        No name leads to another variable or file. Raises Invalid, which says what to do and never what was found.
+        """
+        if not KEY_NAME.fullmatch(name):
+            raise Invalid("A key's name has capital letters, digits and underscores, such as OPENAI.")
+        found = os.environ.get(f"IPATH_LLM_KEY_{name}") or _own_file(self.keys_path / name)
+        key = found.strip()
+        if not KEY.fullmatch(key):
+            raise Invalid(f"The key {name} is empty or has characters that no key has.", "Put it there again.")
+        return SecretStr(key)
+
+    @property
     def allowed_hosts(self) -> list[str]:
         return [host.strip() for host in self.allowed_hosts_setting.split(",") if host.strip()]
+
+
+def _own_file(path: Path) -> str:
+    """A small file's text. Raises Invalid when it is not there, is a link, or others may read it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        where = f"Set IPATH_LLM_KEY_{path.name} for the workers, or write the key to {path}, with mode 0600."
+        raise Invalid(f"There is no key {path.name}.", where) from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise Invalid(f"The key {path.name} is no file.", f"Write the key to a file, {path}, with mode 0600.")
+        if mode & 0o077:
+            raise Invalid(f"Others may read the file of the key {path.name}.", f"Run: chmod 600 {path}")
+        return os.read(descriptor, 8192).decode("latin-1")
+    finally:
+        os.close(descriptor)
 
 
 @lru_cache

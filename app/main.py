@@ -10,14 +10,18 @@ from starlette.staticfiles import StaticFiles
 
 import app.accounts.routes
 import app.candidates.routes
+import app.corrections.routes
 import app.curation.routes
 import app.duplicates.routes
 import app.encoders.routes
+import app.endpoints.routes
 import app.intake.routes
 import app.operations.routes
 import app.prefilter.classifier_routes
 import app.prefilter.language_routes
+import app.prefilter.privacy_routes
 import app.prefilter.routes
+import app.prompts.routes
 import app.search.routes
 import app.snapshots.routes
 from app import logs
@@ -40,10 +44,14 @@ DOMAINS = (
     app.candidates.routes,
     app.search.routes,
     app.encoders.routes,
+    app.endpoints.routes,
     app.intake.routes,
     app.duplicates.routes,
+    app.corrections.routes,
     app.prefilter.classifier_routes,
     app.prefilter.language_routes,
+    app.prefilter.privacy_routes,
+    app.prompts.routes,
     app.prefilter.routes,
     app.snapshots.routes,
     app.operations.routes,

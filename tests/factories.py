@@ -25,6 +25,7 @@ from app.tables import (
     Consent,
     Encoder,
     EncoderKind,
+    Endpoint,
     Image,
     Import,
     LabelSet,
@@ -125,6 +126,15 @@ def make_encoder(session: Session, **values: Any) -> Encoder:
     given = {"name": f"encoder {number}", "source": "open_clip", "model": f"m{number}", "width": 2} | values
     kind = {"kind": EncoderKind.IMAGE_TEXT, "weights": Weights.TRAINED, "licence": "MIT"}
     made = Encoder(**(kind | given))
+    session.add(made)
+    session.flush()
+    return made
+
+
+def make_endpoint(session: Session, **values: Any) -> Endpoint:
+    """A language model's endpoint, of a server on this machine."""
+    given = {"name": f"endpoint {next(numbers)}", "base_url": "http://127.0.0.1:9/v1", "model": "drawn-7b"}
+    made = Endpoint(**(given | {"may_be_private": True} | values))
     session.add(made)
     session.flush()
     return made

@@ -45,7 +45,7 @@ class Shell:
             "IPATH_PORT": self.url.rsplit(":", 1)[1],
             "IPATH_CLIP_MODEL": "tests/tiny_clip.json",
             "IPATH_CLIP_PRETRAINED": "",
-            "IPATH_JOB_LEASE_SECONDS": "3",
+            "IPATH_JOB_LEASE_SECONDS": "6",  # a busy machine may keep a heartbeat waiting for seconds
             "IPATH_SWEEP_SECONDS": "1",
             "COLUMNS": "200",
         }

@@ -52,7 +52,7 @@ def site(
         "DATABASE_URL": fresh_database(),
         "REDIS_URL": fresh_valkey.redis_url,
         "IPATH_HOME": str(tmp_path / "home"),
-        "IPATH_JOB_LEASE_SECONDS": "3",
+        "IPATH_JOB_LEASE_SECONDS": "6",  # a busy machine may keep a heartbeat waiting for seconds
         "IPATH_SWEEP_SECONDS": "1",
         "IPATH_CLIP_MODEL": "tests/tiny_clip.json",
         "IPATH_CLIP_PRETRAINED": "",
@@ -137,7 +137,8 @@ def assert_all_went_through_once(import_id: int) -> None:
         assert states == {CandidateState.QUEUED: POSTS}
         ok = select(Finding.candidate_id, Finding.stage).where(Finding.outcome != Outcome.NOT_RUN)
         assert max(Counter(session.execute(ok).all()).values()) == 1
-        assert {state for (state,) in session.execute(select(Job.state))} == {JobState.SUCCEEDED}
+        ended = session.execute(select(Job.kind, Job.state, Job.error).where(Job.state != JobState.SUCCEEDED))
+        assert ended.all() == []
 
 
 def test_an_import_goes_on_where_a_killed_worker_left_it(posts: Path) -> None:

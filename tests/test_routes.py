@@ -17,11 +17,12 @@ from app import jobs
 from app.curation import actions, leases
 from app.main import DOMAINS
 from app.snapshots.freezing import freeze
-from app.tables import Event, Image, Import, Job, Review, ReviewKind, Role, User, UserSession, WorkQueue
+from app.tables import Event, Image, Import, Job, Prompt, Review, ReviewKind, Role, User, UserSession, WorkQueue
 from app.web.deps import Allow
 from tests.curation.test_decide import decision
 from tests.duplicates.copying import make_group
-from tests.factories import make_candidate, make_classifier, make_encoder, make_import, make_person
+from tests.factories import make_candidate, make_classifier, make_encoder, make_endpoint, make_import, make_person
+from tests.prompts.models import make_trial
 from tests.web.test_security_headers import EXPECTED, OTHER
 from tests.web_client import SignIn
 
@@ -79,7 +80,10 @@ def things(session: Session) -> dict[str, object]:
         "job_id": job.id,
         "sha256": session.scalar(select(Image.sha256).where(Image.id == accepted.image_id)),
         "stage": "domain",
+        "prompt_id": session.scalar(select(Prompt.id)),
+        "trial_id": make_trial(session),
         "encoder_id": make_encoder(session).id,
+        "endpoint_id": make_endpoint(session).id,
         "classifier_id": make_classifier(session).id,
         "group_id": make_group(session),
         "number": freeze(session, None, None, 10, 10, "").number,

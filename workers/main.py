@@ -47,7 +47,9 @@ HANDLERS = {
     "delete_encoder": "workers.indexes:run_delete",
     "train_from_reviews": "workers.training:run_train_from_reviews",
     "audit": "workers.audit:run_audit",
+    "test_endpoint": "workers.endpoints:run_test",
     "order": "workers.ordering:run_order",
+    "trial": "workers.prompts:run_trial",
 }
 
 app = Celery("ipath", broker=settings().redis_url)

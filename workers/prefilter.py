@@ -13,7 +13,9 @@ from app.db import transaction
 from app.jobs import RunningJob
 from app.prefilter import actions, due, queries, recording, stages
 from app.prefilter.policies import StageInput, StageResult
+from app.prefilter.privacy import OF_STAGE
 from app.tables import Finding, Outcome, WaitReason
+from workers import silence
 from workers.vectors import reason
 
 log = structlog.get_logger()
@@ -27,6 +29,8 @@ def run_stage(job: RunningJob) -> None:
     stage = stages.BY_NAME[job.arguments["stage"]]
     until = time.monotonic() + TURN_SECONDS
     while time.monotonic() < until:
+        if stage.name == "llm" and not silence.may_go_on(job):
+            return
         with transaction() as session:
             batch = due.take(session, stage)
             inputs = queries.inputs(session, batch.candidate_ids)
@@ -35,9 +39,16 @@ def run_stage(job: RunningJob) -> None:
             _note(job, stage.name)
             return
         job.total = job.done + waiting
-        results, hashes = _results(stage, inputs, batch.setting, job)
+        try:
+            results, hashes = _results(stage, inputs, batch.setting, job)
+        except jobs.Wait:
+            with transaction() as session:
+                due.give_back(session, stage, batch.token)
+            raise
         with job.step() as session:
             passed, dropped = recording.write_results(session, stage, batch, results, hashes, job.id)
+            if len(results) < len(inputs):
+                due.give_back(session, stage, batch.token)
             job.done += passed + dropped
             job.cursor = {"dropped": job.cursor.get("dropped", 0) + dropped}
     raise jobs.Wait(WaitReason.TURN, 0)
@@ -144,8 +155,12 @@ def run_threshold(job: RunningJob) -> None:
         held = "1 is being reviewed and goes" if left == 1 else f"{left} are being reviewed and go"
         raise jobs.Wait(WaitReason.TURN, 30, f"{held} when that ends.")
     with job.step() as session:
-        details = {"dropped": counts["dropped"], "reopened": counts["reopened"]}
-        jobs.record(session, "stage.threshold_applied", "stage", name, job_id=job.id, details=details)
+        if name in OF_STAGE:
+            details = {"held": counts["dropped"], "let_go": counts["reopened"]}
+            jobs.record(session, "stage.privacy_applied", "stage", name, job_id=job.id, details=details)
+        else:
+            details = {"dropped": counts["dropped"], "reopened": counts["reopened"]}
+            jobs.record(session, "stage.threshold_applied", "stage", name, job_id=job.id, details=details)
 
 
 def run_again(job: RunningJob) -> None:

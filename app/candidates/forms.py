@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationInfo, field_
 
 from app.candidates.policies import OPEN
 from app.candidates.queries import Filter
-from app.curation.forms import Fields
+from app.curation.forms import CropTaken, Fields, MasksTaken
 from app.curation.vocabulary import FIELDS
 from app.prefilter import stages
+from app.prefilter.privacy import OF_STAGE
 from app.tables.candidate import CandidateState
 
 Short = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
@@ -43,6 +44,7 @@ class ListForm(BaseModel):
     import_id: int | None = Field(None, ge=1, le=2**62)
     post: int | None = Field(None, ge=1, le=2**62)
     stopped: str = ""
+    found: str = ""
     stage: str = ""
     low: float | None = None
     high: float | None = None
@@ -70,6 +72,14 @@ class ListForm(BaseModel):
             raise ValueError("Choose a stage of the list.")
         return value
 
+    @field_validator("found")
+    @classmethod
+    def known_kind(cls, value: str) -> str:
+        stage, _, kind = value.partition(".")
+        if value and kind not in OF_STAGE.get(stage, ()):
+            raise ValueError("Choose a kind of private detail of the list.")
+        return value
+
     @field_validator("organ", "stain")
     @classmethod
     def known_field(cls, values: list[str], info: ValidationInfo) -> list[str]:
@@ -94,6 +104,7 @@ class ListForm(BaseModel):
             import_id=self.import_id,
             post_id=self.post,
             stopped_by=self.stopped,
+            found=self.found,
             stage=self.stage,
             low=self.low,
             high=self.high,
@@ -119,5 +130,7 @@ class ResolveForm(Fields):
     submission_id: UUID
     caption_version: int = Field(ge=0)
     caption: Annotated[str, StringConstraints(max_length=20_000)] = ""
+    crop: CropTaken = ""
+    masks: MasksTaken = ""
     reason: list[str] = Field(default_factory=list, max_length=8)
     note: Short = ""

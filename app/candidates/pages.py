@@ -10,12 +10,16 @@ from sqlalchemy.orm import Session
 from app.accounts.policies import Actor
 from app.candidates import past, policies, queries, timeline
 from app.candidates.verdicts import Verdict, verdicts
-from app.curation import crops
+from app.curation import crops, proposals
 from app.curation import queries as curation
 from app.curation.chips import boxes
 from app.curation.crops import Crop
+from app.curation.policies import is_withheld
+from app.curation.proposals import ShownCaption
 from app.errors import NotFound
+from app.prefilter import held
 from app.prefilter.caption_diff import Piece, word_diff
+from app.prefilter.held import Held
 from app.prefilter.queries import reviewed_languages, thresholds
 from app.tables import CandidateState, EvidenceKind, ReviewKind, Source
 
@@ -24,7 +28,8 @@ from app.tables import CandidateState, EvidenceKind, ReviewKind, Source
 class CandidatePage:
     """Everything one candidate's page shows to one person. `state` is None while it is hidden from them.
 
-    `flag` is the review that flagged it, and `to_resolve` the fields that an admin begins with.
+    `flag` is the review that flagged it, `held` what a stage holds it for, and `to_resolve` the fields that an admin
+    begins with.
     """
 
     shown: curation.Shown
@@ -32,21 +37,25 @@ class CandidatePage:
     source: Source
     author: str
     published: str | None
-    cleaned: Sequence[Piece]
+    caption: ShownCaption
     changed: Sequence[Piece]
     verdicts: list[Verdict]
     boxes: list[dict[str, Any]]
     crop: Mapping[str, Any] | Crop | None
     crop_taken: bool
+    masks: Sequence[Mapping[str, int]]
+    to_cover: Sequence[Crop]
     fields: Mapping[str, Any]
     fields_from: str
     flag: past.PastReview | None
+    held: Held | None
     to_resolve: Mapping[str, Any]
     source_texts: list[tuple[EvidenceKind, str]]
     copies: list[queries.Copy]
     siblings: list[curation.Sibling]
     snapshots: list[past.Frozen]
     history: list[timeline.Moment]
+    withheld: bool
     reviews_hidden: bool
     submission_id: UUID
 
@@ -64,8 +73,10 @@ def candidate_page(session: Session, actor: Actor, candidate_id: int) -> Candida
     published = queries.caption_text(session, candidate.settled_caption_id) if sees_state else None
     fields, fields_from = fields_of(session, shown, found, sees_state)
     snapshots = past.frozen_in(session, candidate_id) if sees_state else []
-    copies = queries.copies(session, candidate_id)
+    copies = queries.copies(session, actor, candidate_id)
     taken = candidate.crop if sees_state else None
+    whole = (taken or {}).get("width"), (taken or {}).get("height")
+    crop = None if whole == (shown.image.width, shown.image.height) else taken
     given = past.reviews(session, candidate_id)
     flag = next((one for one in reversed(given) if one.review.kind is ReviewKind.FLAG), None)
     return CandidatePage(
@@ -74,21 +85,25 @@ def candidate_page(session: Session, actor: Actor, candidate_id: int) -> Candida
         source=queries.source_of(session, candidate),
         author=queries.author_label(shown.author),
         published=published,
-        cleaned=word_diff(shown.raw, shown.offered),
+        caption=proposals.caption(session, shown),
         changed=word_diff(shown.offered, published) if published else (),
-        verdicts=verdicts(found, thresholds(session), reviewed_languages(session)),
-        boxes=boxes(found.get("panels")),
-        crop=taken or crops.offered(found.get("panels"), shown.image),
-        crop_taken=bool(taken),
+        verdicts=verdicts(found, thresholds(session), reviewed_languages(session), held.actions(session)),
+        boxes=[box for stage in ("panels", "writing", "faces") for box in boxes(found.get(stage))],
+        crop=crop or crops.offered(found.get("panels"), shown.image),
+        crop_taken=bool(crop),
+        masks=(taken or {}).get("masks", ()),
+        to_cover=crops.masks_offered(found.get("writing"), found.get("faces"), held.actions(session), shown.image),
         fields=fields,
         fields_from=fields_from,
         flag=flag,
+        held=held.of_candidate(session, candidate_id) if actor.is_admin else None,
         to_resolve=(queries.review_fields(session, flag.review.id) if flag else None) or by_rules(found),
         source_texts=queries.source_texts(session, candidate_id),
         copies=[copy for copy in copies if copy.candidate_id != candidate_id],
-        siblings=curation.siblings(session, shown.post.id),
+        siblings=curation.siblings(session, actor, shown.post.id),
         snapshots=snapshots,
         history=history(session, actor, shown, given, snapshots, sees_reviews),
+        withheld=is_withheld(candidate.state, candidate.flag_origin, candidate.stopped_by),
         reviews_hidden=not sees_reviews,
         submission_id=uuid4(),
     )
@@ -97,11 +112,13 @@ def candidate_page(session: Session, actor: Actor, candidate_id: int) -> Candida
 def fields_of(
     session: Session, shown: curation.Shown, found: Mapping[str, curation.Found], settled_too: bool
 ) -> tuple[Mapping[str, Any], str]:
-    """Organ, stain and so on by the review that settled it, else by the caption rules; and who says so."""
+    """Organ, stain and so on by the review that settled it, else by rules and the model; and who says so."""
     settled = queries.review_fields(session, shown.candidate.settled_by) if settled_too else None
     if settled:
         return settled, "by its reviewer"
-    return by_rules(found), "by rules, unchecked"
+    answered = curation.answered_fields(session, found.get("llm"))
+    by_whom = "by rules and the language model, unchecked" if answered else "by rules, unchecked"
+    return {**answered, **by_rules(found)}, by_whom
 
 
 def by_rules(found: Mapping[str, curation.Found]) -> Mapping[str, Any]:
@@ -122,7 +139,12 @@ def history(
     moments = [
         timeline.posted(shown.post, queries.author_label(shown.author)),
         *timeline.imported(past.entries(session, candidate_id), actor),
-        *timeline.filtered(past.findings(session, candidate_id), thresholds(session), reviewed_languages(session)),
+        *timeline.filtered(
+            past.findings(session, candidate_id),
+            thresholds(session),
+            reviewed_languages(session),
+            held.actions(session),
+        ),
         *timeline.reviewed([r for r in given if sees_reviews or r.review.user_id == actor.user_id]),
         *timeline.frozen(snapshots, actor),
     ]

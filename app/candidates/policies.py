@@ -38,12 +38,9 @@ def sees_reviews(actor: Actor, state: S, slots: Slots) -> bool:
     return actor.is_admin or (state not in (S.INCOMING, S.FILTERING) and not may_still_be_handed(slots))
 
 
-def sees_withdrawn(actor: Actor) -> bool:
-    return actor.is_admin
-
-
-def may_requeue(state: S) -> bool:
-    return state in (S.FLAGGED, S.ACCEPTED, S.REJECTED, S.CONFLICTED)
+def may_requeue(state: S, withheld: bool = False) -> bool:
+    """What is withheld is released instead, or held again."""
+    return state in (S.FLAGGED, S.ACCEPTED, S.REJECTED, S.CONFLICTED) and not withheld
 
 
 def may_run_again(state: S) -> bool:

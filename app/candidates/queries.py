@@ -5,13 +5,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, exists, false, func, literal, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    exists,
+    false,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import Session, aliased
 
 from app.accounts.policies import Actor
-from app.candidates.policies import OPEN, Slots, purposes, sees_state, sees_withdrawn
+from app.candidates.policies import OPEN, Slots, purposes, sees_state
 from app.errors import NotFound
 from app.operations.tallies import candidate_counts, kept
+from app.snapshots.queries import published_sha256
 from app.tables import (
     Assignment,
     Author,
@@ -23,10 +37,10 @@ from app.tables import (
     EvidenceText,
     Finding,
     FindingNow,
+    FlagOrigin,
     Image,
     Post,
     Review,
-    Role,
     SnapshotMember,
     Source,
 )
@@ -52,6 +66,23 @@ def _reviewed_by(actor: Actor) -> ColumnElement[bool]:
     return exists().where(_this_round(), mine).correlate(Candidate)
 
 
+def withheld() -> ColumnElement[bool]:
+    """The SQL side of `curation.policies.is_withheld`; a test holds the two together."""
+    # Written into the statement: as parameters they would hide from the planner that nearly no row is withheld.
+    machine = literal(FlagOrigin.MACHINE, Candidate.flag_origin.type, literal_execute=True)
+    rejected = literal(S.REJECTED, Candidate.state.type, literal_execute=True)
+    by_machine = Candidate.flag_origin.is_not_distinct_from(machine)
+    return by_machine | ((Candidate.state == rejected) & Candidate.stopped_by.is_not(None))
+
+
+def visible(actor: Actor) -> ColumnElement[bool]:
+    """What this person may see at all: neither withdrawn nor withheld, but for admins."""
+    if actor.is_admin:
+        return true()
+    withdrawn = literal(S.WITHDRAWN, Candidate.state.type, literal_execute=True)
+    return (Candidate.state != withdrawn) & ~withheld()
+
+
 def _hidden_from(actor: Actor) -> ColumnElement[bool]:
     """The SQL side of `policies.sees_state`; a test holds the two together."""
     return false() if actor.is_admin else may_be_handed(actor)
@@ -74,13 +105,17 @@ def slots(session: Session, actor: Actor, candidate_id: int) -> Slots:
 
 @dataclass(frozen=True)
 class Filter:
-    """What to list. `states` holds states and `open`: what the asker may still be handed."""
+    """What to list. `states` holds states and `open`: what the asker may still be handed.
+
+    `found` is a stage and a kind of private detail that it finds, such as `writing.name`.
+    """
 
     states: Sequence[str] = ()
     source_id: int | None = None
     import_id: int | None = None
     post_id: int | None = None
     stopped_by: str = ""
+    found: str = ""
     stage: str = ""
     low: float | None = None
     high: float | None = None
@@ -192,9 +227,11 @@ def _filtered(statement: Select[Any], actor: Actor, wanted: Filter) -> Select[An
             statement = statement.where(column == value)
     if wanted.organs or wanted.stains:
         statement = statement.where(_has_fields(organ=wanted.organs, stain=wanted.stains))
+    if wanted.found:
+        statement = statement.where(_has_kind(*wanted.found.split(".", 1)))
     if wanted.before is not None:
         statement = statement.where(Candidate.id < wanted.before)
-    return statement.where(_in_states(actor, wanted.states))
+    return statement.where(visible(actor), _in_states(actor, wanted.states))
 
 
 def _has_fields(**wanted: Sequence[str]) -> ColumnElement[bool]:
@@ -213,12 +250,16 @@ def _has_fields(**wanted: Sequence[str]) -> ColumnElement[bool]:
     return exists().where(of_candidate, *values).correlate(Candidate)
 
 
+def _has_kind(stage: str, kind: str) -> ColumnElement[bool]:
+    found, now = aliased(Finding), aliased(FindingNow)
+    of_candidate = (now.candidate_id == Candidate.id) & (now.stage == stage) & (now.finding_id == found.id)
+    return exists().where(of_candidate, found.evidence["kinds"].has_key(kind)).correlate(Candidate)
+
+
 def _in_states(actor: Actor, wanted: Sequence[str]) -> ColumnElement[bool]:
     """A filter by state must not tell the state of one that hides it."""
     hidden = _hidden_from(actor)
     states = [S(state) for state in wanted if state != OPEN]
-    if not sees_withdrawn(actor):
-        states = [state for state in states if state is not S.WITHDRAWN]
     if not wanted:
         # Written into the statement: as a parameter it would hide from the planner that nearly all rows pass.
         return Candidate.state != literal(S.WITHDRAWN, Candidate.state.type, literal_execute=True)
@@ -234,11 +275,7 @@ def counts(session: Session, actor: Actor) -> dict[str, int]:
 
 
 def _count_seen(actor: Actor, session: Session) -> dict[str, int]:
-    each = (
-        select(_hidden_from(actor).label("hidden"), Candidate.state.label("state"))
-        .where(Candidate.state != S.WITHDRAWN)
-        .subquery()
-    )
+    each = select(_hidden_from(actor).label("hidden"), Candidate.state.label("state")).where(visible(actor)).subquery()
     hidden_state = (each.c.hidden, each.c.state)
     rows = session.execute(select(*hidden_state, func.count()).group_by(*hidden_state)).all()
     seen = {state.value: count for hidden, state, count in rows if not hidden}
@@ -255,21 +292,25 @@ def jump(session: Session, actor: Actor, target: int | str) -> list[tuple[int, i
     statement = (
         select(Candidate.id, Candidate.post_id)
         .join(Post, Post.id == Candidate.post_id)
-        .where(named)
+        .where(named, visible(actor))
         .order_by(Candidate.position, Candidate.id)
     )
-    if not sees_withdrawn(actor):
-        statement = statement.where(Candidate.state != S.WITHDRAWN)
     return [(row[0], row[1]) for row in session.execute(statement)]
 
 
 # --- one candidate ------------------------------------------------------------------------------
 
 
+def sees(session: Session, actor: Actor, candidate_id: int) -> bool:
+    statement = select(Candidate.id).where(Candidate.id == candidate_id, visible(actor))
+    return session.scalar(statement) is not None
+
+
 def readable(session: Session, actor: Actor, candidate_id: int) -> Candidate:
-    """The candidate. Raises NotFound, also for a withdrawn one that this person does not see."""
-    candidate = session.get(Candidate, candidate_id)
-    if candidate is None or (candidate.state is S.WITHDRAWN and not sees_withdrawn(actor)):
+    """The candidate. Raises NotFound, also for one that this person does not see."""
+    seen = select(Candidate).where(Candidate.id == candidate_id, visible(actor))
+    candidate = session.scalars(seen).one_or_none()
+    if candidate is None:
         raise NotFound(f"There is no candidate C-{candidate_id}.", "It may have been withdrawn.")
     return candidate
 
@@ -295,8 +336,9 @@ def review_fields(session: Session, review_id: int | None) -> dict[str, Any] | N
 
 
 def source_texts(session: Session, candidate_id: int) -> list[tuple[EvidenceKind, str]]:
-    """What its source said beside the caption, in the order it came."""
-    of_source = (EvidenceText.candidate_id == candidate_id) & (EvidenceText.kind != EvidenceKind.TYPED)
+    """What its source said beside the caption and what was read in the picture, in the order it came."""
+    kinds = (EvidenceKind.ALT_TEXT, EvidenceKind.EARLIER_CAPTION, EvidenceKind.BURNED_IN)
+    of_source = (EvidenceText.candidate_id == candidate_id) & EvidenceText.kind.in_(kinds)
     rows = session.execute(
         select(EvidenceText.kind, EvidenceText.text)
         .where(of_source, EvidenceText.text.is_not(None))
@@ -315,7 +357,7 @@ class Copy:
     kept: bool
 
 
-def copies(session: Session, candidate_id: int, limit: int = 12) -> list[Copy]:
+def copies(session: Session, actor: Actor, candidate_id: int, limit: int = 12) -> list[Copy]:
     """The members of the candidate's duplicate group, itself among them, the kept ones first."""
     group = select(DuplicateMember.group_id).where(DuplicateMember.candidate_id == candidate_id)
     rows = session.execute(
@@ -324,7 +366,7 @@ def copies(session: Session, candidate_id: int, limit: int = 12) -> list[Copy]:
         .join(Image, Image.id == Candidate.image_id)
         .join(Post, Post.id == Candidate.post_id)
         .join(Source, Source.id == Post.source_id)
-        .where(DuplicateMember.group_id == group.scalar_subquery(), Candidate.state != S.WITHDRAWN)
+        .where(DuplicateMember.group_id == group.scalar_subquery(), Candidate.state != S.WITHDRAWN, visible(actor))
         .order_by(DuplicateMember.kept.desc(), Candidate.id)
         .limit(limit)
     )
@@ -341,14 +383,11 @@ def author_label(author: Author | None) -> str:
 def require_image(session: Session, actor: Actor, sha256: str) -> None:
     """Raises NotFound unless the picture is one that this person may see.
 
-    Researchers see what a snapshot holds; others what some candidate shows that is not withdrawn.
+    Who reads data sees what a snapshot publishes, who reviews what some candidate shows that they may see.
     """
-    if actor.role is Role.RESEARCHER:
-        held = select(SnapshotMember.candidate_id).where(SnapshotMember.image_sha256 == sha256)
-        allowed = held.join(Candidate, Candidate.id == SnapshotMember.candidate_id)
-    else:
-        allowed = select(Candidate.id).join(Image, Image.id == Candidate.image_id).where(Image.sha256 == sha256)
-    if not sees_withdrawn(actor):
-        allowed = allowed.where(Candidate.state != S.WITHDRAWN)
-    if session.scalar(allowed.limit(1)) is None:
+    shown = select(Candidate.id).join(Image, Image.id == Candidate.image_id).where(Image.sha256 == sha256)
+    member = SnapshotMember.candidate_id == Candidate.id
+    published = select(Candidate.id).join(SnapshotMember, member).where(published_sha256 == sha256)
+    ways = [*([shown] if actor.reviews else []), *([published] if actor.reads_data else [])]
+    if all(session.scalar(way.where(visible(actor)).limit(1)) is None for way in ways):
         raise NotFound("There is no such picture, or it was withdrawn.")

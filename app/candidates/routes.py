@@ -16,9 +16,11 @@ from app.candidates.tags import tags
 from app.candidates.thumbnails import SIDE, thumbnail
 from app.curation import actions as curation
 from app.curation import queries as curation_queries
+from app.curation.crops import read_crop, read_masks
 from app.curation.vocabulary import FIELDS
 from app.errors import Conflict, Invalid, NotFound, Stale
 from app.prefilter import actions as prefilter
+from app.prefilter.privacy import counted
 from app.prefilter.stages import STAGES
 from app.search import facets
 from app.search import pages as search
@@ -132,7 +134,8 @@ def one_page(
         "page": page,
         "vocabulary": FIELDS,
         "reasons": curation_queries.reasons(session),
-        "may_requeue": actor.is_admin and policies.may_requeue(state),
+        "may_requeue": actor.is_admin and policies.may_requeue(state, page.withheld),
+        "held_for": counted,
         "may_run_again": actor.is_admin and policies.may_run_again(state),
         "may_resolve": actor.is_admin and policies.may_resolve(state),
         "errors": error.fields if error else {},
@@ -167,7 +170,7 @@ def resolve(request: Request, session: SessionDep, actor: Admin, form: FormDep, 
         sent = parse(ResolveForm, form)
         curation.resolve(session, actor, decision(session, candidate_id, sent))
     except Invalid as error:
-        values = {"caption": "", "note": "", **form, "reason": form.getlist("reason")}
+        values = {"caption": "", "note": "", "masks": "", **form, "reason": form.getlist("reason")}
         return one_page(request, session, actor, candidate_id, error=error, values=values, status=422)
     word = {"accept": "accepted", "reject": "rejected"}[sent.decision]
     return back(request, candidate_id, f"C-{candidate_id} is {word}.")
@@ -191,6 +194,8 @@ def decision(session: Session, candidate_id: int, sent: ResolveForm) -> curation
         fields=sent.chosen(),
         diagnosis=sent.diagnosis,
         note=sent.note,
+        crop=read_crop(sent.crop) if sent.crop else None,
+        masks=read_masks(sent.masks),
     )
 
 

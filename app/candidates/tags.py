@@ -6,6 +6,7 @@ from typing import Any
 from app.candidates.forms import By, ListForm
 from app.candidates.policies import OPEN
 from app.curation.vocabulary import FIELDS
+from app.prefilter.privacy import TITLES, PrivateKind
 from app.prefilter.stages import BY_NAME
 
 Tag = tuple[str, str]
@@ -46,6 +47,10 @@ def _narrowed(wanted: ListForm, sources: Mapping[int, str]) -> list[tuple[str, C
         more.append(("One post", {"post": None}))
     if wanted.stopped:
         more.append((f"Stopped by {BY_NAME[wanted.stopped].title}", {"stopped": ""}))
+    if wanted.found:
+        stage, _, kind = wanted.found.partition(".")
+        place = "caption" if stage == "private" else "picture"
+        more.append((f"{TITLES[PrivateKind(kind)]} in the {place}", {"found": ""}))
     if wanted.stage and (wanted.low is not None or wanted.high is not None):
         low = "" if wanted.low is None else f"{wanted.low:g}"
         high = "" if wanted.high is None else f"{wanted.high:g}"

@@ -12,6 +12,7 @@ from app.operations.sentences import Link
 from app.prefilter.caption_diff import Piece, word_diff
 from app.prefilter.languages import language_name
 from app.prefilter.policies import is_reviewed, passes
+from app.prefilter.privacy import Action, counted, strongest
 from app.prefilter.stages import BY_NAME, NAMES
 from app.tables import Event, Finding, Post, Purpose, ReviewKind
 from app.tables.intake import EntryOutcome
@@ -64,7 +65,10 @@ def imported(entries: Sequence[Entry], actor: Actor) -> list[Moment]:
 
 
 def filtered(
-    findings: Sequence[Finding], thresholds: Mapping[str, float | None], reviewed: Collection[str] | None = None
+    findings: Sequence[Finding],
+    thresholds: Mapping[str, float | None],
+    reviewed: Collection[str] | None = None,
+    actions: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[Moment]:
     """One moment for each pass through the stages; a stage that looks again begins a new pass."""
     passes_: list[list[Finding]] = []
@@ -72,7 +76,16 @@ def filtered(
         if not passes_ or any(finding.stage == seen.stage for seen in passes_[-1]):
             passes_.append([])
         passes_[-1].append(finding)
-    return [_one_pass(found, thresholds, reviewed) for found in passes_]
+    return [_held(found, actions or {}) or _one_pass(found, thresholds, reviewed) for found in passes_]
+
+
+def _held(found: Sequence[Finding], actions: Mapping[str, Mapping[str, str]]) -> Moment | None:
+    """A pass that ended with what is set to be held; one that was released went on, or begins anew."""
+    last = found[-1]
+    kinds = last.evidence.get("kinds") or {}
+    if strongest(kinds, actions.get(last.stage, {})) is not Action.HOLD:
+        return None
+    return Moment(last.at, "shield", "Held", f"by {BY_NAME[last.stage].title}", note=counted(kinds))
 
 
 def _one_pass(

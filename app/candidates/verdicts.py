@@ -7,6 +7,7 @@ from typing import Any
 from app.curation.queries import Found
 from app.prefilter.languages import language_name
 from app.prefilter.policies import is_reviewed, passes
+from app.prefilter.privacy import Action, counted, strongest
 from app.prefilter.stages import STAGES
 from app.tables.prefilter import Outcome
 
@@ -24,21 +25,39 @@ class Verdict:
 
 
 def verdicts(
-    found: Mapping[str, Found], thresholds: Mapping[str, float | None], reviewed: Collection[str] | None = None
+    found: Mapping[str, Found],
+    thresholds: Mapping[str, float | None],
+    reviewed: Collection[str] | None = None,
+    actions: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[Verdict]:
     """One row a stage that has looked at the candidate, in the order of the stages.
 
-    `reviewed` are the languages whose captions go on to reviewers, None for all.
+    `reviewed` are the languages whose captions go on to reviewers, None for all; `actions` say by stage what is done
+    about kinds of private details.
     """
     return [
-        _verdict(stage.title, found[stage.name], thresholds.get(stage.name) if stage.has_threshold else None, reviewed)
+        _verdict(
+            stage.title,
+            found[stage.name],
+            thresholds.get(stage.name) if stage.has_threshold else None,
+            reviewed,
+            (actions or {}).get(stage.name, {}),
+        )
         for stage in STAGES
         if stage.name in found
     ]
 
 
-def _verdict(title: str, found: Found, threshold: float | None, reviewed: Collection[str] | None) -> Verdict:
+def _verdict(
+    title: str,
+    found: Found,
+    threshold: float | None,
+    reviewed: Collection[str] | None,
+    actions: Mapping[str, str],
+) -> Verdict:
     word, tone = _word(found, 0.5 if found.stage == "sameness" else threshold, reviewed)
+    if found.evidence.get("kinds") and actions and found.outcome == Outcome.OK:
+        word, tone = DONE[strongest(found.evidence["kinds"], actions)]  # type: ignore[arg-type]  # evidence is JSON
     if found.stale:
         word, tone = f"{word}, runs again", "info"
     evidence = [_evidence(found), f"threshold {threshold:g}" if threshold else ""]
@@ -100,7 +119,10 @@ def _domain(evidence: Mapping[str, Any], _label: str) -> str:
 
 def _caption(evidence: Mapping[str, Any], _label: str) -> str:
     kinds = evidence.get("kinds") or {}
-    return "out: " + ", ".join(_many(kind, count) for kind, count in kinds.items()) if kinds else "nothing left out"
+    part = evidence.get("part")
+    ours = [f"the part for image {part['image']} of {part['images']}"] if part else []
+    out = "out: " + ", ".join(_many(kind, count) for kind, count in kinds.items()) if kinds else "nothing left out"
+    return ", ".join([*ours, out])
 
 
 def _panels(evidence: Mapping[str, Any], _label: str) -> str:
@@ -112,8 +134,25 @@ def _panels(evidence: Mapping[str, Any], _label: str) -> str:
     return ", ".join([*parts, *(["a crop is offered"] if evidence.get("crop") else [])]) or "nothing but the image"
 
 
+def _private(evidence: Mapping[str, Any], _label: str) -> str:
+    return counted(evidence.get("kinds") or {}) or "nothing private"
+
+
 def _language(_evidence: Mapping[str, Any], label: str) -> str:
     return language_name(label)
+
+
+def _llm(evidence: Mapping[str, Any], label: str) -> str:
+    unsupported = len(evidence.get("unsupported") or ())
+    parts = [f"relevant: {label.replace('_', ' ')}"]
+    if evidence.get("reason", "none") != "none":
+        parts.append(str(evidence["reason"]).replace("_", " "))
+    if evidence.get("rewrote"):
+        parts.append(f"rewrote too much (support {evidence.get('support', 0):.0%}), so its caption is not offered")
+    elif unsupported:
+        parts.append("1 sentence" if unsupported == 1 else f"{unsupported} sentences")
+        parts[-1] += " not in the original"
+    return ", ".join([*parts, f"{evidence.get('model', '')}, prompt version {evidence.get('prompt', '?')}"])
 
 
 def _alignment(evidence: Mapping[str, Any], _label: str) -> str:
@@ -128,6 +167,12 @@ def _many(kind: str, count: int) -> str:
     return f"{count} {kind}{'s' if count > 1 and kind in COUNTED else ''}"
 
 
+DONE = {
+    Action.PASS: ("pass", "ok"),
+    Action.WARN: ("found", "warn"),
+    Action.REDACT: ("proposes", "info"),
+    Action.HOLD: ("holds", "bad"),
+}
 COUNTED = ("hashtag", "mention", "link", "question", "promotion", "border", "interface bar", "panel", "arrow")
 
 EVIDENCE: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
@@ -136,7 +181,11 @@ EVIDENCE: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "sameness": _sameness,
     "domain": _domain,
     "panels": _panels,
+    "faces": _private,
+    "writing": _private,
     "caption": _caption,
+    "private": _private,
     "language": _language,
+    "llm": _llm,
     "alignment": _alignment,
 }

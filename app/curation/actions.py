@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session, aliased
 from app.accounts.policies import Actor
 from app.curation import crops, leases, moves, queries
 from app.curation.crops import Crop
-from app.curation.policies import UNDO_LAST, Judgement, Settlement, may_undo, settlement
+from app.curation.policies import UNDO_LAST, Judgement, Settlement, is_withheld, may_undo, settlement
 from app.errors import Conflict, Invalid, NotFound, Stale
 from app.jobs import record
+from app.prefilter import held
 from app.tables import (
     Assignment,
     Candidate,
@@ -39,7 +40,10 @@ S = CandidateState
 
 @dataclass(frozen=True)
 class Decision:
-    """What a reviewer sends. `caption` is the text to publish; `fields` are vocabulary ids; `crop` is taken or not."""
+    """What a reviewer sends. `caption` is the text to publish; `fields` are vocabulary ids.
+
+    `crop` is taken or not; `masks` are the parts of the picture to cover.
+    """
 
     candidate_id: int
     token: UUID
@@ -52,6 +56,7 @@ class Decision:
     diagnosis: str = ""
     note: str = ""
     crop: Crop | None = None
+    masks: Sequence[Crop] = ()
     seconds: float = 0.0
 
 
@@ -177,8 +182,8 @@ def _write_review(
     fields: dict[str, object] = {name: value for name, value in decision.fields.items() if value}
     if decision.diagnosis.strip():
         fields["diagnosis_text"] = _evidence(session, candidate.id, decision.diagnosis.strip())
-    if decision.crop and decision.kind is ReviewKind.ACCEPT:
-        fields["crop"] = _crop(session, candidate, decision.crop)
+    if (decision.crop or decision.masks) and decision.kind is ReviewKind.ACCEPT:
+        fields["crop"] = _published(session, candidate, decision)
     values = {
         "candidate_id": candidate.id,
         "user_id": actor.user_id,
@@ -202,9 +207,11 @@ def _write_review(
     return review
 
 
-def _crop(session: Session, candidate: Candidate, wanted: Crop) -> dict[str, Any]:
-    panels = queries.findings(session, candidate.id).get("panels")
-    return crops.take(wanted, panels, session.get_one(Image, candidate.image_id))
+def _published(session: Session, candidate: Candidate, decision: Decision) -> dict[str, Any]:
+    found, image = queries.findings(session, candidate.id), session.get_one(Image, candidate.image_id)
+    masks = crops.masks_offered(found.get("writing"), found.get("faces"), held.actions(session), image)
+    on_offer = crops.OnOffer(crops.offered(found.get("panels"), image), masks)
+    return crops.take(decision.crop, decision.masks, on_offer, image)
 
 
 def _caption_after(session: Session, actor: Actor, candidate: Candidate, decision: Decision) -> int | None:
@@ -317,7 +324,7 @@ def _apply(session: Session, candidate: Candidate, settled: Settlement) -> None:
 
 
 def _crop_of(session: Session, review_id: int | None) -> object:
-    """The crop that the review which settled a candidate took."""
+    """The copy that the review which settled a candidate had made of its picture."""
     review = session.get(Review, review_id) if review_id else None
     return (review.fields.get("crop") if review else None) or null()
 
@@ -450,7 +457,11 @@ def resolve(session: Session, actor: Actor, decision: Decision) -> Review:
         raise Conflict(f"C-{candidate.id} is {candidate.state.value} now, not flagged.", "Load the page again.")
     review = _write_review(session, actor, candidate, None, decision)
     state = S.ACCEPTED if decision.kind is ReviewKind.ACCEPT else S.REJECTED
-    settled = {"settled_by": review.id, "settled_caption_id": review.caption_after_id}
+    settled: dict[str, object] = {"settled_by": review.id, "settled_caption_id": review.caption_after_id}
+    if state is S.REJECTED and candidate.flag_origin is FlagOrigin.MACHINE:
+        settled["stopped_by"] = candidate.stopped_by  # so that it stays out of others' sight
+    if state is S.ACCEPTED:
+        settled["crop"] = _crop_of(session, review.id)
     moves.move(session, [candidate.id], S.FLAGGED, state, **settled)
     session.refresh(candidate)
     _event(session, "candidate.resolved", candidate.id, actor, {"review": review.id, "state": state.value})
@@ -460,10 +471,12 @@ def resolve(session: Session, actor: Actor, decision: Decision) -> Review:
 def requeue(session: Session, actor: Actor, candidate_id: int) -> None:
     """Sends a flagged, decided or conflicted candidate back to the queue for a new round.
 
-    Raises Conflict for one in another state.
+    Raises Conflict for one in another state, or that a machine holds.
     """
     candidate = _lock_one(session, candidate_id)
     old = candidate.state
+    if is_withheld(old, candidate.flag_origin, candidate.stopped_by):
+        raise Conflict(f"C-{candidate_id} is held for what may identify a patient.", "Release it, or hold it again.")
     if old not in (S.FLAGGED, S.ACCEPTED, S.REJECTED, S.CONFLICTED):
         raise Conflict(f"C-{candidate_id} is {old.value}; it can't be sent back to the queue.", "Load the page again.")
     moves.next_round(session, candidate_id, old)

@@ -19,7 +19,8 @@ class Chip:
 def chips(found: Mapping[str, Found], thresholds: Mapping[str, float | None]) -> list[Chip]:
     """One chip a stage that has something to say, in the order of the stages."""
     made = [_domain(found.get("domain"), thresholds.get("domain")), _sameness(found.get("sameness"))]
-    made += [_panels(found.get("panels")), _caption(found.get("caption")), _language(found.get("language"))]
+    made += [_panels(found.get("panels")), _caption(found.get("caption")), _private(found.get("private"))]
+    made += [_language(found.get("language")), _llm(found.get("llm"), thresholds.get("llm"))]
     made += [_alignment(found.get("alignment"), thresholds.get("alignment")), _quality(found.get("quality"))]
     return [chip for chip in made if chip]
 
@@ -44,7 +45,15 @@ def _sameness(found: Found | None) -> Chip | None:
 def _caption(found: Found | None) -> Chip | None:
     if found is None or found.outcome != "ok":
         return None
+    if "part" in found.evidence:
+        return Chip("This image's part of the caption", icon="edit")
     return Chip("Caption cleaned by rules", icon="edit") if found.evidence.get("removed") else None
+
+
+def _private(found: Found | None) -> Chip | None:
+    spans = found.evidence.get("spans") if found and found.outcome == "ok" else None
+    count = len(spans) if isinstance(spans, list) else 0
+    return Chip(f"{count} private detail{'s' * (count > 1)}", tone="warn", icon="alert") if count else None
 
 
 def _panels(found: Found | None) -> Chip | None:
@@ -65,6 +74,13 @@ def _language(found: Found | None) -> Chip | None:
     if found is None or found.outcome != "ok" or found.label not in LANGUAGES:
         return None
     return Chip(language_name(found.label))
+
+
+def _llm(found: Found | None, threshold: float | None) -> Chip | None:
+    if found is None or found.outcome != "ok" or found.score is None or not found.label:
+        return None
+    doubts = found.score < max(threshold or 0.0, 0.5)
+    return Chip("Relevant, by the LLM", found.label.replace("_", " "), "warn" if doubts else "")
 
 
 def _alignment(found: Found | None, threshold: float | None) -> Chip | None:

@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints, field_validator
 
 from app.curation.actions import Decision
-from app.curation.crops import read_crop
+from app.curation.crops import read_crop, read_masks
 from app.curation.vocabulary import FIELDS
 from app.tables.review import ReviewKind
 
@@ -14,6 +14,21 @@ CAPTION_LIMIT = 20_000
 Caption = Annotated[str, StringConstraints(max_length=CAPTION_LIMIT)]
 Version = Annotated[int, Field(ge=0, lt=2**31)]
 Short = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+
+
+def of_four_numbers(value: str) -> str:
+    if value:
+        read_crop(value)
+    return value
+
+
+def of_parts(value: str) -> str:
+    read_masks(value)
+    return value
+
+
+CropTaken = Annotated[str, AfterValidator(of_four_numbers)]
+MasksTaken = Annotated[str, AfterValidator(of_parts), Field(max_length=4000)]
 
 
 class Fields(BaseModel):
@@ -43,15 +58,9 @@ class DecideForm(Fields):
     caption: Caption = ""
     reason: list[str] = Field(default_factory=list, max_length=8)
     note: Short = ""
-    crop: str = ""
+    crop: CropTaken = ""
+    masks: MasksTaken = ""
     seconds: float = Field(0, ge=0)
-
-    @field_validator("crop")
-    @classmethod
-    def of_four_numbers(cls, value: str) -> str:
-        if value:
-            read_crop(value)
-        return value
 
     def decision(self, candidate_id: int, kind: ReviewKind) -> Decision:
         return Decision(
@@ -66,13 +75,30 @@ class DecideForm(Fields):
             diagnosis=self.diagnosis,
             note=self.note,
             crop=read_crop(self.crop) if self.crop else None,
+            masks=read_masks(self.masks),
             seconds=self.seconds,
         )
 
 
 class DraftForm(Fields):
+    """What is written and ticked so far; `checked` names the fields of a machine that the reviewer looked at.
+
+    `masks` is empty where they are not taken, and None where none are offered.
+    """
+
     caption_version: Version
     caption: Caption = ""
+    crop: CropTaken = ""
+    masks: MasksTaken | None = None
+    checked: str = ""
+
+    def kept(self) -> dict[str, object]:
+        """The fields as a draft keeps them."""
+        seen = [name for name in (*FIELDS, "diagnosis") if name in self.checked.split()]
+        kept: dict[str, object] = {**self.chosen(), "diagnosis": self.diagnosis}
+        kept |= {"crop": self.crop} if self.crop else {}
+        kept |= {"masks": self.masks} if self.masks is not None else {}
+        return kept | ({"checked": seen} if seen else {})
 
 
 class TokenForm(BaseModel):

@@ -108,7 +108,7 @@ def filter_out(session: Session, candidate_ids: Sequence[int], stage: str, old: 
     """A stage stopped them. Queued ones go only if nobody reviewed or holds them: lock first, then look."""
     if old is S.QUEUED:
         lock(session, candidate_ids)
-        free = _untouched(session, candidate_ids)
+        free = untouched(session, candidate_ids)
         drop_open_slots(session, free)
         candidate_ids = free
     return move(session, candidate_ids, old, S.FILTERED_OUT, stopped_by=stage)
@@ -119,15 +119,22 @@ def hold(session: Session, candidate_ids: Sequence[int], stage: str) -> list[int
     return move(session, candidate_ids, S.FILTERING, S.FLAGGED, flag_origin=FlagOrigin.MACHINE, stopped_by=stage)
 
 
+def let_go(session: Session, candidate_ids: Sequence[int]) -> list[int]:
+    """A machine's hold ends: flagged → filtering. What a person flagged stays."""
+    held = [candidate.id for candidate in lock(session, candidate_ids) if candidate.flag_origin is FlagOrigin.MACHINE]
+    return move(session, held, S.FLAGGED, S.FILTERING)
+
+
 def refilter(session: Session, candidate_ids: Sequence[int], old: S) -> list[int]:
     """Back to the stages: a threshold was lowered or a stage runs again. Only what nobody reviewed or holds."""
     lock(session, candidate_ids)
-    free = _untouched(session, candidate_ids)
+    free = untouched(session, candidate_ids)
     drop_open_slots(session, free)
     return move(session, free, old, S.FILTERING)
 
 
-def _untouched(session: Session, candidate_ids: Sequence[int]) -> list[int]:
+def untouched(session: Session, candidate_ids: Sequence[int]) -> list[int]:
+    """Those that nobody reviewed or holds; the caller has locked them."""
     touched = select(Assignment.candidate_id).where(
         Assignment.candidate_id.in_(candidate_ids),
         (Assignment.review_id.is_not(None)) | (Assignment.lease_until > func.clock_timestamp()),

@@ -42,6 +42,7 @@ ORDERS: Mapping[str, Order] = {
     "oldest": Order("Oldest first", "It waits longest."),
     "uncertain": Order("Most uncertain first", "The histology stage is unsure of it: your word teaches most."),
     "aligned": Order("Best aligned first", "Image and caption agree well: likely a good pair."),
+    "relevant": Order("Most relevant first", "The language model finds that its caption describes the image."),
     "diverse": Order("Diverse", "One of each kind of picture comes before the second."),
     "random": Order("Random", "Drawn by lot."),
 }
@@ -109,8 +110,8 @@ def _rule(session: Session, order: str) -> ColumnElement[float]:
     if order == "uncertain":
         line = select(Stage.threshold).where(Stage.name == "domain").scalar_subquery()
         return -func.abs(_score("domain") - func.coalesce(line, 0.5))
-    if order == "aligned":
-        return _score("alignment")
+    if order in ("aligned", "relevant"):
+        return _score("alignment" if order == "aligned" else "llm")
     return literal(0.0, Double)
 
 

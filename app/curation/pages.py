@@ -9,13 +9,14 @@ from uuid import UUID, uuid4
 from sqlalchemy.orm import Session
 
 from app.accounts.policies import Actor
-from app.curation import crops, leases, orders, queries
+from app.curation import crops, leases, orders, proposals, queries
 from app.curation.chips import Chip, boxes, chips
 from app.curation.crops import Crop
 from app.curation.policies import HELD_AT_ONCE, is_spot_check
+from app.curation.proposals import ShownCaption, ShownFields
 from app.operations.tallies import candidate_counts
-from app.prefilter.caption_diff import Piece, word_diff
-from app.prefilter.field_rules import fields_in
+from app.prefilter.held import actions as privacy_actions
+from app.prefilter.privacy import TITLES as PRIVATE_KINDS
 from app.prefilter.queries import thresholds
 from app.tables import Draft, Purpose
 
@@ -38,6 +39,7 @@ ALL_KEYS = (
             ("e", "Edit the caption"),
             ("Esc", "Leave the text, draft kept"),
             ("o", "Back to the original caption"),
+            ("p", "Put private details back that were left out, or leave them out again"),
             ("n", "Write a note, such as why you flag it"),
             ("Ctrl Enter", "Accept from inside the text"),
         ),
@@ -53,6 +55,7 @@ ALL_KEYS = (
             ("[ ]", "The post’s other images"),
             ("b", "Boxes of what was found on it"),
             ("c", "Take the crop that is offered, or not"),
+            ("m", "Cover the parts that may identify a patient, or not"),
             ("i", "Image only"),
         ),
     ),
@@ -62,7 +65,7 @@ ALL_KEYS = (
 
 @dataclass(frozen=True)
 class ReviewPage:
-    """Everything one candidate's review shows. `pieces` mark what is new beside the original caption."""
+    """Everything one candidate's review shows."""
 
     shown: queries.Shown
     token: UUID
@@ -72,13 +75,13 @@ class ReviewPage:
     chips: list[Chip]
     boxes: list[dict[str, Any]]
     crop: Crop | None
+    crop_taken: bool
+    masks: list[Crop]
+    masks_taken: bool
     blind: bool
     why: str
-    original: list[Piece]
-    pieces: list[Piece]
-    caption: str
-    fields: Mapping[str, Any]
-    fields_from: str
+    caption: ShownCaption
+    fields: ShownFields
     draft: Draft | None
     siblings: list[queries.Sibling]
     next_images: list[str]
@@ -110,6 +113,7 @@ def review_context(
         "progress": queries.progress(session, actor, waiting),
         "reasons": queries.reasons(session),
         "all_keys": ALL_KEYS,
+        "private_kinds": PRIVATE_KINDS,
     }
     if held:
         page = _page(session, actor, held)
@@ -148,9 +152,9 @@ def _page(session: Session, actor: Actor, held: list[leases.Lease]) -> ReviewPag
     audited = lease.purpose is Purpose.AUDIT
     blind = audited or is_spot_check(lease.candidate_id)
     draft = queries.draft(session, actor, lease.candidate_id)
-    caption = draft.text if draft else shown.offered
-    fields, fields_from = _fields(session, draft, found, shown.offered if audited else "")
-    pieces = word_diff(shown.raw, caption)
+    crop = None if blind else crops.offered(found.get("panels"), shown.image)
+    masks = crops.masks_offered(found.get("writing"), found.get("faces"), privacy_actions(session), shown.image)
+    masks_taken = crops.masks_in_draft(draft.fields) if draft else None
     return ReviewPage(
         shown=shown,
         token=lease.token,
@@ -159,16 +163,16 @@ def _page(session: Session, actor: Actor, held: list[leases.Lease]) -> ReviewPag
         submission_id=uuid4(),
         chips=[] if blind else chips(found, thresholds(session)),
         boxes=[] if blind else boxes(found.get("panels")),
-        crop=None if blind else crops.offered(found.get("panels"), shown.image),
+        crop=crop,
+        crop_taken=crop is not None and crops.in_draft(draft.fields if draft else {}) == crop,
+        masks=masks,
+        masks_taken=masks_taken is None or bool(masks_taken),
         blind=blind,
         why=why_now(session, found) if lease.purpose is Purpose.MAIN and not blind else "",
-        original=[piece for piece in pieces if piece.op != "ins"],
-        pieces=[piece for piece in pieces if piece.op != "del"],
-        caption=caption,
-        fields=fields,
-        fields_from=fields_from,
+        caption=proposals.caption(session, shown, draft, found.get("private")),
+        fields=proposals.fields(session, draft, found, blind=blind, seen=shown.offered if audited else ""),
         draft=draft,
-        siblings=queries.siblings(session, shown.post.id),
+        siblings=queries.siblings(session, actor, shown.post.id),
         next_images=queries.image_hashes(session, [other.candidate_id for other in held[1:HELD_AT_ONCE]]),
     )
 
@@ -176,21 +180,7 @@ def _page(session: Session, actor: Actor, held: list[leases.Lease]) -> ReviewPag
 def why_now(session: Session, found: Mapping[str, queries.Found]) -> str:
     """Why the candidate comes now, by the order in force."""
     name = orders.in_force(session)
-    stage = {"uncertain": "domain", "aligned": "alignment"}.get(name)
+    stage = {"uncertain": "domain", "aligned": "alignment", "relevant": "llm"}.get(name)
     score = found[stage].score if stage and stage in found else None
     measured = f" ({score:.2f})" if score is not None else ""
     return f"{orders.ORDERS[name].title}{measured}. {orders.ORDERS[name].why}"
-
-
-def _fields(
-    session: Session, draft: Draft | None, found: Mapping[str, queries.Found], offered: str
-) -> tuple[dict[str, Any], str]:
-    """The fields on offer and where they come from; by the rules from `offered` where no caption stage saw it."""
-    if draft and draft.fields:
-        fields = dict(draft.fields)
-        if isinstance(text_id := fields.pop("diagnosis_text", None), int):
-            fields["diagnosis"] = queries.evidence_text(session, [text_id]).get(text_id, "")
-        return fields, "your draft"
-    caption = found.get("caption")
-    by_rules = caption.evidence.get("fields") if caption else fields_in(offered)
-    return (dict(by_rules), "rules, unchecked") if isinstance(by_rules, dict) and by_rules else ({}, "")

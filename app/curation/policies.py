@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.tables.candidate import CandidateState as S
+from app.tables.candidate import FlagOrigin
 from app.tables.review import Purpose, ReviewKind
 
 UNDO_WITHIN = timedelta(days=1)
@@ -57,6 +58,11 @@ def is_spot_check(candidate_id: int) -> bool:
     So nobody can tell an audit from the rest, and some reviews are not swayed by what the machines said.
     """
     return int.from_bytes(hashlib.sha256(f"spot check {candidate_id}".encode()).digest()[:8]) % SPOT_CHECK_ONE_IN == 0
+
+
+def is_withheld(state: S, flag_origin: FlagOrigin | None, stopped_by: str | None) -> bool:
+    """A machine holds it for an admin, or held it until an admin rejected it: nobody else gets to see it."""
+    return flag_origin is FlagOrigin.MACHINE or (state is S.REJECTED and stopped_by is not None)
 
 
 def same_caption(text: str) -> str:

@@ -8,7 +8,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.accounts.policies import Actor
+from app.candidates.queries import visible
 from app.curation.policies import UNDO_LAST, may_undo
+from app.curation.vocabulary import FIELDS
 from app.errors import NotFound
 from app.prefilter.caption_diff import Piece, word_diff
 from app.tables import (
@@ -122,12 +124,12 @@ class Sibling:
     state: CandidateState
 
 
-def siblings(session: Session, post_id: int) -> list[Sibling]:
-    """The images of a post, one candidate each, in their order."""
+def siblings(session: Session, actor: Actor, post_id: int) -> list[Sibling]:
+    """The images of a post that this person may see, one candidate each, in their order."""
     rows = session.execute(
         select(Candidate.id, Candidate.position, Image.sha256, Candidate.state)
         .join(Image, Image.id == Candidate.image_id)
-        .where(Candidate.post_id == post_id, Candidate.state != CandidateState.WITHDRAWN)
+        .where(Candidate.post_id == post_id, Candidate.state != CandidateState.WITHDRAWN, visible(actor))
         .order_by(Candidate.position, Candidate.caption_ordinal, Candidate.id)
     )
     return [Sibling(*row) for row in rows]
@@ -168,7 +170,7 @@ def history(session: Session, actor: Actor, limit: int = UNDO_LAST) -> list[Past
         select(Review, Image.sha256, text, func.clock_timestamp())
         .join(Candidate, Candidate.id == Review.candidate_id)
         .join(Image, Image.id == Candidate.image_id)
-        .where(Review.id.in_(last))
+        .where(Review.id.in_(last), visible(actor))
         .order_by(Review.id.desc())
     )
     return [
@@ -293,6 +295,17 @@ def flagged(
 def evidence_text(session: Session, ids: Sequence[int]) -> dict[int, str]:
     rows = session.execute(select(EvidenceText.id, EvidenceText.text).where(EvidenceText.id.in_(ids)))
     return {id_: text or "" for id_, text in rows}
+
+
+def answered_fields(session: Session, llm: Found | None) -> dict[str, str]:
+    """What the language model answered about a candidate's fields: vocabulary ids, and the diagnosis in its words."""
+    if llm is None or llm.outcome != "ok":
+        return {}
+    given = llm.evidence.get("fields")
+    fields = {name: str(value) for name, value in given.items() if value} if isinstance(given, dict) else {}
+    if isinstance(text_id := llm.evidence.get("diagnosis"), int):
+        fields["diagnosis"] = evidence_text(session, [text_id]).get(text_id, "")[:500]
+    return {name: value for name, value in fields.items() if name in (*FIELDS, "diagnosis") and value}
 
 
 def image_hashes(session: Session, candidate_ids: Sequence[int]) -> list[str]:

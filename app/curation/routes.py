@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import FormData
 
 from app.accounts.policies import Actor
+from app.candidates.queries import sees
 from app.curation import actions, leases, queries
 from app.curation.forms import DecideForm, DraftForm, OverlapForm, ReleaseForm, TokenForm
 from app.curation.pages import review_context
@@ -180,18 +181,18 @@ def keep_draft(session: Any, actor: Actor, form: FormData, candidate_id: int) ->
         return
     if shown:
         version = shown.candidate.caption_version
-        fields: dict[str, object] = {**sent.chosen(), "diagnosis": sent.diagnosis}
-        actions.save_draft(session, actor, candidate_id, version, sent.caption, fields)
+        actions.save_draft(session, actor, candidate_id, version, sent.caption, sent.kept())
 
 
 def stale(request: Request, session: Any, actor: Actor, form: FormData, error: actions.TakenOver) -> Response:
     """Both texts side by side; what the reviewer wrote is kept as a draft, nothing else is written."""
     keep_draft(session, actor, form, error.candidate_id)
     mine = actions.plain_lines(str(form.get("caption", "")))
-    theirs = queries.standing(session, error.candidate_id)
+    seen = sees(session, actor, error.candidate_id)
+    theirs = queries.standing(session, error.candidate_id) if seen else queries.Standing("")
     context = {
         "error": error,
-        "shown": queries.shown(session, error.candidate_id),
+        "shown": queries.shown(session, error.candidate_id) if seen else None,
         "mine": mine,
         "theirs": theirs,
         "mine_pieces": [p for p in word_diff(theirs.caption, mine) if p.op != "del"],
@@ -241,8 +242,7 @@ def offer_skipped(request: Request, session: SessionDep, actor: Reviewer) -> Res
 def draft(request: Request, session: SessionDep, actor: Reviewer, form: FormDep, candidate_id: RowId) -> Response:
     queries.require(session, candidate_id)
     sent = parse(DraftForm, form)
-    fields: dict[str, object] = {**sent.chosen(), "diagnosis": sent.diagnosis}
-    actions.save_draft(session, actor, candidate_id, sent.caption_version, sent.caption, fields)
+    actions.save_draft(session, actor, candidate_id, sent.caption_version, sent.caption, sent.kept())
     return JSONResponse(lease_end(session, actor, candidate_id))
 
 

@@ -16,6 +16,8 @@ from app.curation import moves
 from app.errors import Conflict, Invalid
 from app.intake import queries
 from app.intake.locations import Location
+from app.prefilter import actions as prefilter
+from app.prefilter import sameness
 from app.tables import Consent, Draft, Import, Job, JobState, Source, SourceKind, StageTodo, WorkQueue
 
 AT_ONCE = 1000
@@ -142,6 +144,7 @@ def take_back(session: Session, actor: Actor, shown: queries.Shown, typed: int |
         wrong = f"This is another number. Type {len(free)}, the number of candidates that go."
         raise Invalid(wrong, fields={"confirm": wrong})
     _withdraw(session, free)
+    _look_again(session, actor, free)
     run.taken_back_at = func.clock_timestamp()
     session.flush()
     result = queries.TakeBack(len(free), len(taken) - len(free))
@@ -165,6 +168,13 @@ def _withdraw(session: Session, candidate_ids: Sequence[int]) -> None:
         for table in (StageTodo, Draft):
             statement = delete(table).where(table.candidate_id.in_(batch))
             session.execute(statement.execution_options(synchronize_session=False))
+
+
+def _look_again(session: Session, actor: Actor, gone: Sequence[int]) -> None:
+    """Copies that were dropped in favour of what is gone may be the best ones now."""
+    left = {id_ for batch in _batches(gone) for id_ in sameness.copies_of(session, batch)}
+    if left:
+        prefilter.run_again(session, actor, "sameness", sorted(left))
 
 
 def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -12,6 +12,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from app.config import settings
+from app.endpoints import queries as endpoints
+from app.endpoints.policies import EndpointState, state
 from app.operations import queries
 from app.operations.policies import QueueState, unserved
 from app.storage import blobs
@@ -50,6 +52,7 @@ def live_checks(session: Session) -> list[Check]:
         _at_most_once_a_minute(storage),
         disk(),
         model_weights(session),
+        language_model(session),
     ]
 
 
@@ -165,3 +168,24 @@ def model_weights(session: Session) -> Check:
         )
         return Check("Model weights", "warn", shown, what_to_do)
     return Check("Model weights", "ok", shown)
+
+
+def language_model(session: Session) -> Check:
+    """How the endpoint in use does, by its last test and calls; nothing is called for this."""
+    name, used = "Language model", endpoints.in_use(session)
+    if used is None:
+        return Check(name, "ok", "none is in use; rules alone clean captions")
+    found = state(used)
+    if found is EndpointState.ANSWERS and not used.failures:
+        return Check(name, "ok", f"{used.name} answers ({used.model})")
+    test_it = "Open Pre-filter, Language models, and test it."
+    if found is EndpointState.DOWN:
+        waiting = endpoints.waiting(session)
+        waits = "1 candidate waits" if waiting == 1 else f"{waiting} candidates wait"
+        text = f"{used.name} is down since {used.down_since:%d %b, %H:%M} UTC; {waits}"
+        return Check(name, "bad", text, f"{used.last_error} It is called again by itself. {test_it}")
+    if found is EndpointState.UNTESTED:
+        return Check(name, "warn", f"{used.name} was never tested", test_it)
+    if found is EndpointState.ANSWERS:
+        return Check(name, "warn", f"the last calls of {used.name} failed", f"{used.last_error} {test_it}")
+    return Check(name, "bad", f"{used.name} can't be used", f"{used.test.get('why', '')} {test_it}".strip())

@@ -48,20 +48,24 @@ class Funnel:
 
 
 def funnel(counts: Mapping[str, int]) -> Funnel:
-    """The funnel of `counts`: state → candidates, `filtered_out:STAGE` → those that stage stopped, and
-    distinct pictures as `images` and `images:accepted`.
+    """The funnel of `counts`: state → candidates, `filtered_out:STAGE` → those that stage stopped,
+    `flagged:STAGE` → those that it holds for an admin, and distinct pictures as `images` and `images:accepted`.
 
     Each row is the row before less what was lost on the way, so that the sums are equal by construction.
     """
-    decided = sum(counts.get(state, 0) for state in ("accepted", "rejected", "flagged", "conflicted"))
+    held = sum(counts.get(f"flagged:{stage.name}", 0) for stage in STAGES)
+    decided = sum(counts.get(state, 0) for state in ("accepted", "rejected", "flagged", "conflicted")) - held
     coming = counts.get("incoming", 0) + counts.get("filtering", 0)
     stopped = {stage.name: counts.get(f"filtered_out:{stage.name}", 0) for stage in STAGES}
-    left = decided + coming + counts.get("queued", 0) + sum(stopped.values())
+    left = decided + coming + counts.get("queued", 0) + sum(stopped.values()) + held
     steps = [Step("Imported", left, 0, "", "f5", "")]
     for name, lost in stopped.items():
         if name in PASSED or lost:
             left -= lost
             steps.append(Step(PASSED.get(name, name.capitalize()), left, lost, "", "f5", f"stopped={name}"))
+    if held:
+        left -= held
+        steps.append(Step("Nothing private", left, held, "held", "f5", "state=flagged"))
     if coming:
         left -= coming
         query = "state=incoming&state=filtering"

@@ -267,7 +267,11 @@ def needs(session: Session, counts: Mapping[str, int], queues: Sequence[QueueSta
     stopped = stopped_jobs(session)
     if stopped:
         found.append(Need("alert", _many(len(stopped), "job") + " stopped", stopped[0].label, "system"))
-    if flagged := counts.get("flagged", 0):
+    held = sum(count for name, count in counts.items() if name.startswith("flagged:"))
+    if held:
+        title, detail = _many(held, "candidate") + " held", "A patient may be recognised. Release or reject."
+        found.append(Need("shield", title, detail, "held"))
+    if flagged := counts.get("flagged", 0) - held:
         title = _many(flagged, "flagged candidate")
         found.append(Need("flag", title, "Accept, reject or send back.", "candidates", query="state=flagged"))
     if conflicted := counts.get("conflicted", 0):

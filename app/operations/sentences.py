@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from app.prefilter.privacy import OF_STAGE
 from app.prefilter.stages import BY_NAME
 
 Details = Mapping[str, Any]
@@ -69,6 +70,16 @@ def _languages(details: Details) -> str:
     return f"→ {', '.join(details.get('to') or ['every language'])}"
 
 
+def _kinds(details: Details) -> str:
+    before, after = details.get("from") or {}, details.get("to") or {}
+    return ", ".join(f"{kind.replace('_', ' ')}: {_shown(before.get(kind))} → {after[kind]}" for kind in after)
+
+
+def _stage_name(details: Details) -> str:
+    name = str(details.get("stage", ""))
+    return f"by {BY_NAME[name].title}" if name in BY_NAME else ""
+
+
 def _to_state(details: Details) -> str:
     state = str(details.get("state", ""))
     return f"→ {state.replace('_', ' ')}" if state else ""
@@ -120,9 +131,31 @@ def _pictures(details: Details) -> str:
     return _many(details.get("pictures", details.get("count", 0)), "picture")
 
 
+def _model(details: Details) -> str:
+    changed = f"; changed: {details['changed']}" if details.get("changed") else ""
+    return f"{details.get('model', '')} at {details.get('base_url', '')}{changed}"
+
+
+def _tested(details: Details) -> str:
+    return str(details.get("rung") or "no JSON").replace("_", " ") if details.get("answers") else "no answer"
+
+
+def _why(details: Details) -> str:
+    return str(details.get("why", ""))
+
+
 def _licence(details: Details) -> str:
     licence = str(details.get("licence", ""))
     return f"{licence}, known to reach the data".lstrip(", ") if details.get("confirmed") else licence
+
+
+def _note(details: Details) -> str:
+    return str(details.get("note", ""))
+
+
+def _setting(details: Details) -> str:
+    changed = details.get("changed", {})
+    return ", ".join(f"{name.replace('_', ' ')} {_shown(old)} → {_shown(new)}" for name, (old, new) in changed.items())
 
 
 def _retried(details: Details) -> str:
@@ -143,6 +176,8 @@ ACTS: Mapping[str, Act] = {
     "candidate.undone": Act("took back a decision on {}", REVIEWS, _to_state),
     "candidate.resolved": Act("resolved {}", REVIEWS, _to_state),
     "candidate.requeued": Act("sent {} back to the queue", REVIEWS, _requeued),
+    "candidate.released": Act("released {} in spite of what was found", REVIEWS, _stage_name),
+    "candidate.held_again": Act("held {} again", REVIEWS, _stage_name),
     "candidate.source_changed": Act("brought a new caption of {}, which was decided on the old one", SOURCE_CHANGES),
     "review.list_chosen": Act("chose {} to review", REVIEWS, _counts("candidates")),
     "review.overlap_changed": Act("changed {}", REVIEWS, _from_to),
@@ -156,6 +191,8 @@ ACTS: Mapping[str, Act] = {
     "stage.classifier_changed": Act("changed the classifier of {}", STAGES, _from_to),
     "stage.encoder_changed": Act("changed the encoder of {}", STAGES, _from_to),
     "stage.languages_changed": Act("chose the languages that are reviewed, {}", STAGES, _languages),
+    "stage.privacy_changed": Act("changed what {} does about private details", STAGES, _kinds),
+    "stage.privacy_applied": Act("applied what {} does about private details", STAGES, _counts("held", "let_go")),
     "stage.version_changed": Act("brought a new version of {}", STAGES, _from_to),
     "stage.paused": Act("paused {}", STAGES),
     "stage.resumed": Act("let {} go on", STAGES),
@@ -169,6 +206,13 @@ ACTS: Mapping[str, Act] = {
     "duplicate.merged": Act("joined another to {}", STAGES, _other),
     "duplicate.kept": Act("chose {} as the copy to keep", STAGES),
     "duplicate.undone": Act("took back an edit of {}", STAGES),
+    "prompt.added": Act("wrote {}", STAGES, _note),
+    "prompt.used": Act("took {} into use", STAGES, _from_to),
+    "prompt.stopped": Act("took the model of {} out of use", STAGES, _from_to),
+    "prompt.setting_changed": Act("changed the setting of {}", STAGES, _setting),
+    "prompt.budget_begun": Act("began to count the budget of {} anew", STAGES),
+    "prompt.budget_spent": Act("paused {}: its budget is spent", STAGES, _counts("tokens", "cost")),
+    "prompt.trial_started": Act("started {}", STAGES, _counts("kind", "candidates")),
     "label_set.load_started": Act("started to load {}", STAGES),
     "label_set.loaded": Act("loaded {}", STAGES, _pictures),
     "classifier.training_started": Act("started to train {} from reviews", STAGES),
@@ -180,6 +224,13 @@ ACTS: Mapping[str, Act] = {
     "encoder.indexed": Act("built the index of {}", STAGES),
     "encoder.deletion_asked": Act("asked for {} to be deleted", STAGES),
     "encoder.deleted": Act("deleted {}", STAGES),
+    "endpoint.added": Act("added the endpoint {}", STAGES, _model),
+    "endpoint.changed": Act("changed the endpoint {}", STAGES, _model),
+    "endpoint.retired": Act("retired the endpoint {}", STAGES),
+    "endpoint.brought_back": Act("brought back the endpoint {}", STAGES),
+    "endpoint.tested": Act("tested the endpoint {}", STAGES, _tested),
+    "endpoint.went_down": Act("found that {} is down", STAGES, _why),
+    "endpoint.came_back": Act("found that {} answers again", STAGES),
     "snapshot.requested": Act("asked for a snapshot, {}", DATA),
     "snapshot.frozen": Act("froze {}", DATA, _counts("pairs")),
     "snapshot.built": Act("wrote the files of {}", DATA),
@@ -227,6 +278,9 @@ SUBJECTS: Mapping[str, Callable[[Entry], Link]] = {
     ),
     "setting": lambda e: Link(e.subject_id.replace("_", " ")),
     "encoder": lambda e: Link(f"encoder {e.subject_id}", "encoders"),
+    "endpoint": lambda e: Link(e.subject_id, "endpoints"),
+    "prompt": lambda e: Link(f"version {e.subject_id} of the prompt", "prompts"),
+    "trial": lambda e: Link(f"trial {e.subject_id}", "trial", {"trial_id": e.subject_id}),
     "source": lambda e: Link(e.subject_name or f"source {e.subject_id}"),
     "queue": lambda _e: Link("what a search found"),
 }
@@ -241,7 +295,7 @@ LABELS: Mapping[str, Callable[[Details], str]] = {
     "import": lambda a: f"Import {a.get('import', '')}",
     "snapshot": lambda _a: "Snapshot",
     "prefilter": lambda a: f"{_stage_title(a)} stage",
-    "threshold": lambda a: f"Threshold of {_stage_title(a)}",
+    "threshold": lambda a: f"{'What is held by' if a.get('stage') in OF_STAGE else 'Threshold of'} {_stage_title(a)}",
     "rerun": lambda a: f"Send back to {_stage_title(a)}",
     "label_set": lambda _a: "Label set",
     "embed_query": lambda _a: "Search by meaning or image",
@@ -252,6 +306,8 @@ LABELS: Mapping[str, Callable[[Details], str]] = {
     "register_encoder": lambda a: f"Register {a.get('name') or a.get('model') or 'an encoder'}",
     "switch_encoder": lambda a: f"Embed under encoder {a.get('encoder', '')}",
     "index_encoder": lambda a: f"Index of encoder {a.get('encoder', '')}",
+    "trial": lambda a: f"Trial {a.get('trial', '')}",
+    "test_endpoint": lambda a: f"Test endpoint {a.get('endpoint', '')}",
     "delete_encoder": lambda a: f"Delete encoder {a.get('encoder', '')}",
 }
 

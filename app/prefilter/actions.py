@@ -13,8 +13,9 @@ from app import jobs
 from app.accounts.policies import Actor
 from app.curation import moves
 from app.errors import Conflict, Invalid
-from app.prefilter import due, queries, stages
+from app.prefilter import due, held, holding, queries, stages
 from app.prefilter.languages import CODES
+from app.prefilter.privacy import OF_STAGE
 from app.tables import Candidate, CandidateState, FindingNow, Job, Stage, WorkQueue
 
 S = CandidateState
@@ -69,6 +70,8 @@ def set_reviewed_languages(session: Session, actor: Actor, codes: Collection[str
 def apply_threshold(session: Session, name: str, after: int) -> tuple[int, int, int | None]:
     """One batch of what the stage's threshold now says. Returns (dropped, reopened, last id or None at the end)."""
     row = session.scalars(select(Stage).where(Stage.name == name).with_for_update(read=True)).one()
+    if name in OF_STAGE:
+        return holding.apply(session, row, after)
     wrong = queries.stops(row) == (Candidate.state != S.FILTERED_OUT)
     movable = Candidate.state.in_([S.FILTERING, S.QUEUED]) | (
         (Candidate.state == S.FILTERED_OUT) & (Candidate.stopped_by == name)
@@ -101,12 +104,13 @@ def _drop(session: Session, name: str, by_state: Mapping[S, list[int]]) -> int:
 def left_in_review(session: Session, name: str) -> int:
     """Queued candidates below the line that someone holds or reviewed; they go once their lease ends."""
     row = queries.stage_row(session, name)
+    stops = held.holds(row.setting.get("actions", {})) if name in OF_STAGE else queries.stops(row)
     return (
         session.scalar(
             select(func.count())
             .select_from(Candidate)
             .join(FindingNow, (FindingNow.candidate_id == Candidate.id) & (FindingNow.stage == name))
-            .where(Candidate.state == S.QUEUED, FindingNow.score.is_not(None), queries.stops(row))
+            .where(Candidate.state == S.QUEUED, stops)
         )
         or 0
     )
@@ -157,9 +161,9 @@ def send_back(session: Session, name: str, candidate_ids: Sequence[int] | None, 
         for candidate in moves.lock(session, [id_ for id_, was in found if was is S.FILTERING])
         if candidate.state is S.FILTERING
     ]
-    due.forget(session, moved)
     for state in (S.QUEUED, S.FILTERED_OUT):
         moved += moves.refilter(session, [id_ for id_, was in found if was is state], state)
+    due.forget(session, moved)
     following = stages.from_here_on(name)
     session.execute(
         update(FindingNow).where(FindingNow.candidate_id.in_(moved), FindingNow.stage.in_(following)).values(stale=True)

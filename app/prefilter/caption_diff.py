@@ -39,6 +39,12 @@ def word_diff(before: str, after: str) -> list[Piece]:
     return _joined([*(Piece(token, "same") for token in old[:head]), *middle, *same_tail])
 
 
+def distance(before: str, after: str) -> float:
+    """The share of both texts' characters that the word difference takes out or puts in, from 0 to 1."""
+    changed = sum(len(piece.text) for piece in word_diff(before, after) if piece.op != "same")
+    return changed / (len(before) + len(after)) if changed else 0.0
+
+
 def _common(old: list[str], new: list[str]) -> int:
     return next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
 

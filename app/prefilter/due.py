@@ -14,7 +14,9 @@ from app import jobs
 from app.config import settings
 from app.curation import moves, orders
 from app.prefilter import stages
-from app.tables import CandidateState, Job, Stage, StageTodo, WaitReason
+from app.tables import Candidate, CandidateState, Endpoint, Job, Stage, StageTodo, WaitReason
+
+AHEAD = 200
 
 
 def begin(session: Session, candidate_ids: Sequence[int]) -> None:
@@ -30,6 +32,8 @@ def due(session: Session, stage: stages.Stage, candidate_ids: Sequence[int]) -> 
     session.execute(insert(StageTodo).on_conflict_do_nothing(), rows)
     if not session.get_one(Stage, stage.name).paused:
         submit_stage(session, stage)
+    if stage.name == "llm" and goes_on_without(session):
+        go_on(session, stage.name, candidate_ids)
 
 
 def submit_stage(session: Session, stage: stages.Stage) -> Job:
@@ -91,6 +95,17 @@ def give_back(session: Session, stage: stages.Stage, token: UUID) -> None:
     session.execute(update(StageTodo).where(mine).values(token=None, until=text("'epoch'")))
 
 
+def done(session: Session, stage: stages.Stage, token: UUID, candidate_ids: Sequence[int]) -> list[int]:
+    """Takes those that this caller still has in hand off the stage's list. Returns them in the order of their ids."""
+    statement = (
+        delete(StageTodo)
+        .where(StageTodo.stage == stage.name, StageTodo.token == token, StageTodo.candidate_id.in_(candidate_ids))
+        .returning(StageTodo.candidate_id)
+        .execution_options(synchronize_session=False)
+    )
+    return sorted(session.scalars(statement))
+
+
 def forget(session: Session, candidate_ids: Sequence[int]) -> None:
     """No stage has to look at these candidates; what a worker finds of them just now is not written."""
     session.execute(delete(StageTodo).where(StageTodo.candidate_id.in_(candidate_ids)))
@@ -103,6 +118,49 @@ def go_on(session: Session, stage: str, candidate_ids: Sequence[int]) -> None:
         due(session, following, candidate_ids)
     else:
         orders.prioritise(session, moves.enqueue(session, candidate_ids))
+
+
+def goes_on_without(session: Session) -> bool:
+    """Whether the language model is down, and candidates need not wait for it."""
+    setting = session.get_one(Stage, "llm").setting
+    if setting.get("required") or not setting.get("endpoint"):
+        return False
+    return session.scalar(select(Endpoint.down_since).where(Endpoint.id == setting["endpoint"])) is not None
+
+
+def send_ahead(session: Session) -> int:
+    """Lets a batch of those that wait for the language model alone go on without it. Returns how many.
+
+    They stay due there: what it finds of them comes later.
+    """
+    elsewhere = select(StageTodo.candidate_id).where(StageTodo.stage != "llm")
+    waiting = (
+        select(Candidate.id)
+        .join(StageTodo, StageTodo.candidate_id == Candidate.id)
+        .where(StageTodo.stage == "llm", Candidate.state == CandidateState.FILTERING, Candidate.id.not_in(elsewhere))
+        .order_by(Candidate.id)
+        .limit(AHEAD)
+    )
+    locked = moves.lock(session, session.scalars(waiting).all())
+    gone = ahead(session, [one.id for one in locked])
+    ids = [one.id for one in locked if one.state is CandidateState.FILTERING and one.id not in gone]
+    go_on(session, "llm", ids)
+    return len(ids)
+
+
+def forget_decided(session: Session) -> None:
+    """Of those that went on without the language model, it is not asked about what people decided since."""
+    open_ = (CandidateState.FILTERING, CandidateState.QUEUED, CandidateState.FILTERED_OUT)
+    decided = select(Candidate.id).where(Candidate.id == StageTodo.candidate_id, Candidate.state.not_in(open_))
+    session.execute(
+        delete(StageTodo).where(StageTodo.stage == "llm", decided.exists()).execution_options(synchronize_session=False)
+    )
+
+
+def ahead(session: Session, candidate_ids: Sequence[int]) -> set[int]:
+    """Those that another stage than the language model has still to look at."""
+    other = StageTodo.stage != "llm"
+    return set(session.scalars(select(StageTodo.candidate_id).where(other, StageTodo.candidate_id.in_(candidate_ids))))
 
 
 def reopened(session: Session, candidate_ids: Sequence[int]) -> list[int]:

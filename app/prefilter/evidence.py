@@ -10,16 +10,18 @@ from sqlalchemy.orm import Session
 from app.operations.tallies import kept
 from app.prefilter import stages
 from app.prefilter.proof import BINS, BOUND, Bin, Effect, Proposal, effect, propose
+from app.prefilter.queries import thresholds
 from app.tables import (
     Assignment,
     Candidate,
     CandidateState,
     Event,
+    Finding,
     FindingNow,
+    Outcome,
     Purpose,
     Review,
     Setting,
-    Stage,
     User,
 )
 
@@ -105,6 +107,21 @@ def preview(session: Session, stage: str, threshold: float) -> Preview:
     )
 
 
+@dataclass(frozen=True)
+class NotRun:
+    """How many candidates a stage passed on without a look, and why the newest of them."""
+
+    count: int
+    why: str
+
+
+def not_run(session: Session, stage: str) -> NotRun | None:
+    unseen = (FindingNow.stage == stage, FindingNow.outcome == Outcome.NOT_RUN)
+    newest, count = session.execute(select(func.max(FindingNow.finding_id), func.count()).where(*unseen)).one()
+    why = session.scalar(select(Finding.evidence["why"].astext).where(Finding.id == newest)) if newest else None
+    return NotRun(count, why or "of a reason that was not noted") if count else None
+
+
 def _is_held() -> ColumnElement[bool]:
     """In someone's hands, or reviewed by one of two."""
     return (
@@ -133,8 +150,7 @@ def _is_judged() -> ColumnElement[bool]:
 
 def effects(session: Session) -> dict[str, Effect]:
     """Stage → what its line in force does, for stages with a line."""
-    lines = session.execute(select(Stage.name, Stage.threshold).where(Stage.threshold.is_not(None)))
-    return {name: effect(bins(session, name), line) for name, line in lines if line is not None}
+    return {name: effect(bins(session, name), line) for name, line in thresholds(session).items() if line is not None}
 
 
 def seconds_a_review(session: Session) -> float:

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
+from app.prefilter.privacy import OF_STAGE, Action
+
 
 def share(value: Any) -> float:
     try:
@@ -52,6 +54,63 @@ class AuditForm(BaseModel):
 
 class OrderForm(BaseModel):
     order: str
+
+
+class PrivacyForm(BaseModel):
+    """What each kind of private detail does, as `stage.kind.action`; `seen` is the version that the page showed."""
+
+    done: list[str] = Field(default_factory=list, max_length=40)
+    seen: str = ""
+
+    @field_validator("done")
+    @classmethod
+    def known(cls, values: list[str]) -> list[str]:
+        for value in values:
+            stage, kind, action = [*value.split("."), "", ""][:3]
+            if kind not in OF_STAGE.get(stage, ()) or action not in set(Action):
+                raise ValueError("Choose what is done from the list.")
+        return values
+
+    def actions(self) -> dict[str, dict[str, str]]:
+        """Stage → kind → action, for what was sent."""
+        made: dict[str, dict[str, str]] = {}
+        for stage, kind, action in (value.split(".") for value in self.done):
+            made.setdefault(stage, {})[kind] = action
+        return made
+
+
+class HeldListForm(BaseModel):
+    """Those that a stage holds (any, when empty), beyond the candidate `after`."""
+
+    stage: str = ""
+    after: int = Field(0, ge=0, le=2**62)
+
+    @field_validator("stage")
+    @classmethod
+    def known_stage(cls, value: str) -> str:
+        if value and value not in OF_STAGE:
+            raise ValueError("Choose a stage of the list.")
+        return value
+
+
+class HeldForm(HeldListForm):
+    """The ticked candidates, or the `only` one whose own button was pressed; `page` brings back to its page."""
+
+    candidate: list[int] = Field(default_factory=list, max_length=200)
+    only: int | None = Field(None, ge=1, le=2**62)
+    reason: str = ""
+    page: bool = False
+
+    @field_validator("candidate")
+    @classmethod
+    def numbers_of_rows(cls, values: list[int]) -> list[int]:
+        if not all(1 <= value <= 2**62 for value in values):
+            raise ValueError("Choose candidates of the list.")
+        return values
+
+    @property
+    def chosen(self) -> list[int]:
+        return [self.only] if self.only else self.candidate
 
 
 class LanguagesForm(BaseModel):

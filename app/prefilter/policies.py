@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from app.prefilter.privacy import Action
+from app.prefilter.grouping import Match
+from app.prefilter.privacy import Action, strongest
 from app.tables.candidate import CaptionKind
 from app.tables.prefilter import Outcome
 
@@ -23,7 +24,8 @@ class Version:
 class StageInput:
     """One candidate as a stage gets it: its picture, its newest original caption and the text on offer.
 
-    `versions` lead from an original to the text on offer, which is the last of them.
+    `images` is the last position of its post. `versions` lead from an original to the text on offer, which is the
+    last of them.
     """
 
     candidate_id: int
@@ -36,6 +38,7 @@ class StageInput:
     offered: str = ""
     post_id: int | None = None
     position: int = 1
+    images: int = 1
     versions: Sequence[Version] = ()
 
     def before(self, *makers: str) -> Version | None:
@@ -65,7 +68,10 @@ class Verdict(StrEnum):
 
 @dataclass
 class StageResult:
-    """What a stage says of one candidate, with what else it computed (written in the same step)."""
+    """What a stage says of one candidate, with what else it computed (written in the same step).
+
+    `words` were read in the picture; they are kept as evidence text, which the finding's evidence then names.
+    """
 
     candidate_id: int
     outcome: Outcome = Outcome.OK
@@ -74,7 +80,9 @@ class StageResult:
     evidence: dict[str, Any] = field(default_factory=dict)
     pdq: str | None = None
     pdq_quality: int = 0
+    matches: Sequence[Match] = ()
     offers: Sequence[Offer] = ()
+    words: str = ""
 
 
 def passes(score: float | None, outcome: Outcome, threshold: float | None) -> bool:
@@ -96,10 +104,15 @@ def verdict(result: StageResult, threshold: float | None, setting: Mapping[str, 
             return Verdict.HOLD
         if not is_reviewed(result.label, setting.get("reviewed")):
             return Verdict.DROP
-    return Verdict.PASS if passes(result.score, result.outcome, threshold) else Verdict.DROP
+    line = None if only_ranks(setting) else threshold
+    return Verdict.PASS if passes(result.score, result.outcome, line) else Verdict.DROP
+
+
+def only_ranks(setting: Mapping[str, Any]) -> bool:
+    """Whether a stage's scores stop nobody and only put the queue in order."""
+    return setting.get("mode") == "rank"
 
 
 def holds(evidence: Mapping[str, Any], setting: Mapping[str, Any]) -> bool:
     """Whether a kind of private detail was found that the setting says to hold for an admin."""
-    actions = setting.get("actions", {})
-    return any(actions.get(kind) == Action.HOLD for kind in evidence.get("kinds", {}))
+    return strongest(evidence.get("kinds", {}), setting.get("actions", {})) is Action.HOLD

@@ -13,7 +13,7 @@ from app import jobs
 from app.errors import NotFound
 from app.prefilter import stages
 from app.prefilter.languages import CODES, language_name
-from app.prefilter.policies import StageInput, Version, is_reviewed
+from app.prefilter.policies import StageInput, Version, is_reviewed, only_ranks
 from app.tables import (
     Candidate,
     CandidateState,
@@ -24,6 +24,7 @@ from app.tables import (
     Encoder,
     Finding,
     FindingNow,
+    FlagOrigin,
     Image,
     Import,
     Job,
@@ -37,6 +38,7 @@ from app.tables import (
 )
 
 offered_caption = aliased(Caption)
+beside = aliased(Candidate)
 
 
 def stage_row(session: Session, name: str) -> Stage:
@@ -55,7 +57,8 @@ def newer_versions(session: Session) -> dict[str, str]:
 
 
 def thresholds(session: Session) -> dict[str, float | None]:
-    return {name: line for name, line in session.execute(select(Stage.name, Stage.threshold))}
+    """Stage → its line; None for one without, or whose scores only put the queue in order."""
+    return {row.name: None if only_ranks(row.setting) else row.threshold for row in session.scalars(select(Stage))}
 
 
 def stops(row: Stage) -> ColumnElement[bool]:
@@ -63,7 +66,7 @@ def stops(row: Stage) -> ColumnElement[bool]:
     if row.name == "language":
         reviewed = row.setting.get("reviewed")
         return false() if reviewed is None else FindingNow.label.not_in(reviewed)
-    return FindingNow.score < row.threshold
+    return false() if only_ranks(row.setting) else FindingNow.score < row.threshold
 
 
 def reviewed_languages(session: Session) -> Sequence[str] | None:
@@ -96,13 +99,14 @@ def language_choices(session: Session) -> list[LanguageChoice]:
 
 @dataclass(frozen=True)
 class StageCounts:
-    """A stage in the funnel: how many are through it, dropped by it or before it, and wait for it."""
+    """A stage in the funnel: how many are through it, dropped by it or before it, held by it, and wait for it."""
 
     stage: stages.Stage
     row: Stage
     through: int
     dropped: int
     dropped_before: int
+    held: int
     due: int
     not_run: int
     errors: int
@@ -138,26 +142,35 @@ def funnel(session: Session, where: Sequence[ColumnElement[bool]] = ()) -> tuple
     rows = {row.name: row for row in session.scalars(select(Stage))}
     counts, through, before = [], total, 0
     for stage in stages.STAGES:
-        dropped, due = places.get((stage.name, True), 0), places.get((stage.name, False), 0)
-        through -= dropped + due
+        dropped, held, due = (places.get((stage.name, place), 0) for place in ("dropped", "held", "due"))
+        through -= dropped + held + due
         failed = (no_score.get((stage.name, outcome), 0) for outcome in (Outcome.NOT_RUN, Outcome.ERROR))
-        counts.append(StageCounts(stage, rows[stage.name], through, dropped, before, due, *failed))
-        before += dropped
+        counts.append(StageCounts(stage, rows[stage.name], through, dropped, before, held, due, *failed))
+        before += dropped + held
     return total, counts
 
 
-def _places(session: Session, where: Sequence[ColumnElement[bool]]) -> tuple[int, dict[tuple[str, bool], int]]:
-    """All candidates, and how many a stage dropped (stage, True) or has still to look at (stage, False)."""
+def _places(session: Session, where: Sequence[ColumnElement[bool]]) -> tuple[int, dict[tuple[str, str], int]]:
+    """All candidates, and by stage how many it `dropped`, holds for an admin (`held`) or has to look at (`due`)."""
     first = stages.STAGES[0].name
     dropped = Candidate.state == CandidateState.FILTERED_OUT
-    waits_for = select(StageTodo.stage).where(StageTodo.candidate_id == Candidate.id).limit(1).scalar_subquery()
+    held = (Candidate.state == CandidateState.FLAGGED) & (Candidate.flag_origin == FlagOrigin.MACHINE)
+    place = case((dropped, "dropped"), (held, "held"), else_="due")
+    # One that went on without the language model is where it went, though that one has still to look at it.
+    waits_for = (
+        select(StageTodo.stage)
+        .where(StageTodo.candidate_id == Candidate.id)
+        .order_by(StageTodo.stage == "llm")
+        .limit(1)
+        .scalar_subquery()
+    )
     stage = case(
-        (dropped, Candidate.stopped_by),
+        (dropped | held, Candidate.stopped_by),
         (Candidate.state == CandidateState.INCOMING, first),
         (Candidate.state == CandidateState.FILTERING, func.coalesce(waits_for, first)),
     )
     each = (
-        select(stage.label("stage"), dropped.label("dropped"))
+        select(stage.label("stage"), place.label("place"))
         .where(Candidate.state != CandidateState.WITHDRAWN, *where)
         .subquery()
     )
@@ -232,6 +245,7 @@ def inputs(session: Session, candidate_ids: Sequence[int]) -> list[StageInput]:
             func.coalesce(offered_caption.text, ""),
             Candidate.post_id,
             Candidate.position,
+            select(func.max(beside.position)).where(beside.post_id == Candidate.post_id).scalar_subquery(),
         )
         .join(Image, Image.id == Candidate.image_id)
         .outerjoin(offered_caption, offered_caption.id == Candidate.caption_id)
@@ -305,6 +319,12 @@ def known_findings(session: Session, stage: str, version: str, hashes: dict[int,
         )
     )
     return {row.candidate_id: row for row in rows if hashes[row.candidate_id] == row.input_hash}
+
+
+def labelled(session: Session, stage: str, label: str, candidate_ids: Sequence[int]) -> set[int]:
+    """Those of the candidates that a stage labels so now."""
+    this = (FindingNow.stage == stage) & (FindingNow.label == label) & FindingNow.stale.is_(False)
+    return set(session.scalars(select(FindingNow.candidate_id).where(this, FindingNow.candidate_id.in_(candidate_ids))))
 
 
 def vectors(session: Session, encoder_id: int, image_ids: Sequence[int]) -> dict[int, Any]:

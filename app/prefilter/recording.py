@@ -1,28 +1,30 @@
 """Writing what a stage found, and sending each candidate on or stopping it, in a worker's step."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import jobs
 from app.curation import actions as curation
-from app.curation import moves
-from app.prefilter import copies, due, queries, sameness, stages
+from app.curation import moves, orders
+from app.prefilter import copies, due, lookalikes, queries, sameness, stages
 from app.prefilter.policies import Offer, StageResult, Verdict, verdict
 from app.tables import (
     Candidate,
     CandidateState,
     Caption,
+    EvidenceKind,
+    EvidenceText,
     Finding,
     FindingNow,
     Outcome,
     Release,
     Stage,
-    StageTodo,
     WorkQueue,
 )
 
@@ -50,25 +52,22 @@ def write_results(
     by_id = {result.candidate_id: result for result in results}
     if stage.name == "sameness":
         return _write_sameness(session, stage, row, token, by_id, job_id)
-    moves.lock(session, by_id)
+    locked = moves.lock(session, by_id)
+    late = _write_late(session, stage, row, token, by_id, hashes, job_id, locked) if stage.name == "llm" else 0
     mine = _still_due(session, stage, token, by_id)
     kept = [by_id[id_] for id_ in mine]
+    keep_words(session, kept)
     write_findings(session, stage.name, row.active_version, kept, hashes, job_id)
     offer(session, kept)
-    return _send_on(session, stage, row, kept)
+    passed, dropped = _send_on(session, stage, row, kept)
+    return passed + late, dropped
 
 
 def _still_due(
     session: Session, stage: stages.Stage, token: UUID, candidate_ids: Mapping[int, StageResult]
 ) -> list[int]:
     """Takes the due rows of this batch off the list; returns the candidates they were for."""
-    statement = (
-        delete(StageTodo)
-        .where(StageTodo.stage == stage.name, StageTodo.token == token, StageTodo.candidate_id.in_(candidate_ids))
-        .returning(StageTodo.candidate_id)
-        .execution_options(synchronize_session=False)
-    )
-    taken = set(session.scalars(statement))
+    taken = due.done(session, stage, token, list(candidate_ids))
     filtering = select(Candidate.id).where(Candidate.id.in_(taken), Candidate.state == S.FILTERING)
     return sorted(session.scalars(filtering))
 
@@ -102,6 +101,20 @@ def write_findings(
         session.execute(statement.on_conflict_do_update(index_elements=["candidate_id", "stage"], set_=now))
 
 
+def keep_words(session: Session, results: Sequence[StageResult]) -> None:
+    """Stores what was read in pictures and names it in the findings' evidence. Words that were blanked stay blank."""
+    for result in results:
+        if result.words:
+            key = {
+                "candidate_id": result.candidate_id,
+                "kind": EvidenceKind.BURNED_IN,
+                "text_sha256": hashlib.sha256(result.words.encode()).hexdigest(),
+            }
+            session.execute(insert(EvidenceText).values(**key, text=result.words).on_conflict_do_nothing())
+            stored = session.scalars(select(EvidenceText.id).filter_by(**key)).one()
+            result.evidence = {**result.evidence, "words": stored}
+
+
 def _known_ok(session: Session, key: dict[str, Any]) -> int | None:
     return session.scalar(select(Finding.id).filter_by(**key, outcome=Outcome.OK))
 
@@ -131,6 +144,34 @@ def _send_on(session: Session, stage: stages.Stage, row: Stage, results: Sequenc
     moves.hold(session, sides[Verdict.HOLD], stage.name)
     due.go_on(session, stage.name, sides[Verdict.PASS])
     return len(sides[Verdict.PASS]), len(sides[Verdict.DROP]) + len(sides[Verdict.HOLD])
+
+
+def _write_late(
+    session: Session,
+    stage: stages.Stage,
+    row: Stage,
+    token: UUID,
+    by_id: Mapping[int, StageResult],
+    hashes: Mapping[int, str],
+    job_id: int | None,
+    locked: Sequence[Candidate],
+) -> int:
+    """What the language model says of candidates that went on without it, as it was down. Returns how many.
+
+    Its caption goes on offer, and its line stops a candidate, only while nobody reviewed or holds it.
+    """
+    elsewhere = due.ahead(session, list(by_id))
+    gone_on = (S.QUEUED, S.FILTERED_OUT)
+    late = {one.id: one for one in locked if one.state in gone_on or (one.state is S.FILTERING and one.id in elsewhere)}
+    mine = due.done(session, stage, token, list(late))
+    results = [by_id[id_] for id_ in mine]
+    write_findings(session, stage.name, row.active_version, results, hashes, job_id)
+    free = set(moves.untouched(session, mine))
+    offer(session, [result for result in results if result.candidate_id in free])
+    dropped = [one for one in results if verdict(one, row.threshold, row.setting) is Verdict.DROP]
+    _stop(session, stage, [late[result.candidate_id] for result in dropped])
+    orders.prioritise(session, [id_ for id_ in mine if late[id_].state is S.QUEUED])
+    return len(mine)
 
 
 def _released(session: Session, stage: str, candidate_ids: Sequence[int]) -> set[int]:
@@ -181,8 +222,9 @@ def _write_sameness(
     sameness.lock_grouping(session)
     image_of = dict(session.execute(select(Candidate.id, Candidate.image_id).where(Candidate.id.in_(by_id))).all())
     sameness.save_hashes(session, [(image_of[r.candidate_id], r.pdq, r.pdq_quality) for r in by_id.values() if r.pdq])
+    lookalikes.save(session, [match for result in by_id.values() for match in result.matches])
     content = {image_of[id_]: float(result.evidence.get("content", 1.0)) for id_, result in by_id.items()}
-    found = sameness.regroup(session, set(image_of.values()), radius(row), content)
+    found = sameness.regroup(session, set(image_of.values()), sameness.radius_of(row), content)
     locked = moves.lock(session, found.candidate_ids | set(by_id))
     mine = _still_due(session, stage, token, by_id)
     verdicts = copies.all_verdicts(found.members, found.joined, found.alone)
@@ -213,16 +255,11 @@ def regroup(session: Session, row: Stage, image_ids: Collection[int]) -> list[in
 
     `row` is what `hold_sameness` gave before that word was written.
     """
-    found = sameness.regroup(session, image_ids, radius(row))
+    found = sameness.regroup(session, image_ids, sameness.radius_of(row))
     locked = moves.lock(session, found.candidate_ids)
     verdicts = copies.all_verdicts(found.members, found.joined, found.alone)
     _revise(session, stages.BY_NAME[row.name], row, verdicts, locked, None)
     return list(found.members)
-
-
-def radius(row: Stage) -> int:
-    """Bits within which two hashes are of one picture."""
-    return int(row.setting.get("pdq_distance", 31))
 
 
 def _revise(

@@ -108,6 +108,7 @@ def stage_page(
         "error": error,
         "typed": request.query_params.get("threshold", "") if error else wanted,
         "preview": None,
+        "not_run": evidence.not_run(session, name),
         "presets": presets_of(name),
         "languages": queries.language_choices(session) if name == "language" else [],
     }

@@ -42,7 +42,7 @@ STAGES = (
     Stage("caption", "Caption", "Text that describes the image, cleaned by rules", "1", WorkQueue.CPU, 100, True),
     Stage("private", "Private details", "What in the caption may identify a patient", "1", WorkQueue.CPU, 32, False),
     Stage("language", "Language", "Captions in the languages that are reviewed", "1", WorkQueue.CPU, 100, False),
-    Stage("llm", "Language model", "Relevance, a cleaner caption and its fields", "1", WorkQueue.LLM, 8, True),
+    Stage("llm", "Language model", "Relevance, a cleaner caption and its fields", "1", WorkQueue.LLM, 32, True),
     Stage("alignment", "Alignment", "Caption and image belong together", "1", WorkQueue.GPU, 16, True),
 )
 

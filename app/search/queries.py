@@ -33,7 +33,6 @@ from app.tables import (
     Caption,
     Embedding,
     Encoder,
-    FlagOrigin,
     Post,
     QueryVector,
 )
@@ -66,13 +65,13 @@ def lift_time_limit(session: Session) -> None:
 
 
 def searchable(actor: Actor, wanted: Filter, *, to_review: bool = False) -> Ids:
-    """The ids that a search may find; what is withdrawn, or held by a machine, nobody finds.
+    """The ids that a search may find; what is withdrawn or withheld nobody finds.
 
     `to_review` leaves those that this person may still be handed.
     """
     statement = candidates.ids_of(actor, wanted).where(
         Candidate.state != literal(CandidateState.WITHDRAWN, Candidate.state.type, literal_execute=True),
-        Candidate.flag_origin.is_distinct_from(FlagOrigin.MACHINE),
+        ~candidates.withheld(),
     )
     return statement.where(candidates.may_be_handed(actor)) if to_review else statement
 
@@ -148,7 +147,8 @@ def labels_of_authors(session: Session, candidate_ids: Collection[int], authors:
 NEAR_WORDS = text(
     """
     SELECT w.word FROM (
-        SELECT text FROM caption WHERE kind <> 'cleaned' AND :word <% text LIMIT 200) t,
+        SELECT text FROM caption WHERE kind <> 'cleaned' AND :word <% text AND NOT EXISTS (
+            SELECT 1 FROM candidate c WHERE c.id = caption.candidate_id AND c.flag_origin = 'machine') LIMIT 200) t,
         regexp_split_to_table(lower(t.text), '[^[:alnum:]]+') AS w (word)
     WHERE length(w.word) >= :shortest AND word_similarity(:word, w.word) >= :least
     GROUP BY w.word ORDER BY word_similarity(:word, w.word) DESC, count(*) DESC, w.word LIMIT 5

@@ -40,6 +40,7 @@
     shownAt = Date.now();
     (page.dataset.preload || "").split(" ").filter(Boolean).forEach((url) => { new Image().src = url; });
     restore();
+    markDetails();
     timers.push(setInterval(countDown, 1000));
     if (page.dataset.editing === "true") edit();
     else if (!document.querySelector("dialog[open]")) page.querySelector(".viewer").focus({ preventScroll: true });
@@ -60,11 +61,16 @@
     return `draft-${reviewer}-${review().dataset.candidate}-${review().dataset.version}`;
   };
 
-  function edit() {
-    review().classList.add("keys-off");
+  function openText() {
     document.getElementById("caption-shown").hidden = true;
+    document.getElementById("doubts")?.setAttribute("hidden", "");
     document.getElementById("caption-box").hidden = false;
     document.querySelector("[data-accept]").textContent = "Accept edited";
+  }
+
+  function edit() {
+    review().classList.add("keys-off");
+    openText();
     caption().focus();
   }
 
@@ -75,8 +81,45 @@
 
   function backToOriginal() {
     edit();
-    caption().value = review().dataset.raw;
+    write(review().dataset.raw);
+  }
+
+  function write(text) {
+    caption().value = text;
+    markDetails();
     saveSoon();
+  }
+
+  // --- private details that were left out, and what a language model says of the fields --------
+
+  const details = () => [...review().querySelectorAll("[data-detail]")];
+  const isIn = (button) => caption().value.includes(button.dataset.detail);
+
+  function markDetails() {
+    details().forEach((button) => {
+      button.textContent = isIn(button) ? "Leave out" : "Put back";
+      button.setAttribute("aria-label", `${button.textContent}: ${button.dataset.detail}`);
+    });
+  }
+
+  function toggleDetail(button) {
+    const { put, cut } = window.ipath.details;
+    const { detail, before } = button.dataset;
+    openText();
+    write(isIn(button) ? cut(caption().value, detail) : put(caption().value, detail, before));
+  }
+
+  function toggleAllDetails() {
+    const missing = details().filter((button) => !isIn(button));
+    (missing.length ? missing : details()).reverse().forEach(toggleDetail);  // so that neighbours keep their order
+  }
+
+  function markChecked(name) {
+    const mark = document.getElementById(`unchecked-${name}`);
+    if (!mark) return;
+    mark.remove();
+    document.getElementById(`field-${name}`).removeAttribute("aria-describedby");
+    form().elements.checked.value += ` ${name}`;
   }
 
   function toggleReasons(open) {
@@ -184,10 +227,12 @@
     e: edit,
     n: () => document.getElementById("note").focus(),
     o: backToOriginal,
+    p: toggleAllDetails,
     "?": () => document.getElementById("keys").showModal(),
     "[": () => otherImage(-1),
     "]": () => otherImage(1),
     c: () => form().elements.crop?.click(),
+    m: () => review().querySelector("[name=masks][type=checkbox]")?.click(),
     i: () => review().classList.toggle("image-only"),
   };
 
@@ -246,7 +291,7 @@
   // --- wiring --------------------------------------------------------------------------------
 
   document.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-edit], [data-original], [data-leave-reasons], [data-sibling], [data-keys], [data-use]");
+    const target = event.target.closest("[data-edit], [data-original], [data-leave-reasons], [data-sibling], [data-keys], [data-use], [data-detail], [data-details], [data-checked]");
     if (!target || !review()) return;
     const act = [
       ["edit", edit],
@@ -254,7 +299,10 @@
       ["leaveReasons", () => toggleReasons(false)],
       ["sibling", () => showSibling(target)],
       ["keys", acts["?"]],
-      ["use", () => { edit(); caption().value = target.dataset.use; saveSoon(); }],
+      ["use", () => { edit(); write(target.dataset.use); }],
+      ["detail", () => toggleDetail(target)],
+      ["details", toggleAllDetails],
+      ["checked", () => { document.getElementById(`field-${target.dataset.checked}`).focus(); markChecked(target.dataset.checked); saveSoon(); }],
     ].find(([name]) => name in target.dataset);
     event.preventDefault();
     act[1]();
@@ -279,7 +327,11 @@
   }, true);
 
   document.addEventListener("input", (event) => {
-    if (review() && event.target.form === form() && (event.target === caption() || event.target.closest(".fields"))) saveSoon();
+    if (!review() || !form() || event.target.form !== form()) return;
+    if (event.target === caption()) markDetails();
+    else if (event.target.closest(".fields")) markChecked(event.target.name);
+    else if (!["crop", "masks"].includes(event.target.name)) return;
+    saveSoon();
   });
   document.addEventListener("pointermove", () => { active = true; }, { passive: true });
 

@@ -16,6 +16,7 @@ from app.tables import Candidate, Consent, JobState, ReviewKind, SourceKind
 from tests.browser.conftest import Open, Site
 from tests.browser.test_main_path import zip_of_posts
 from tests.candidates.deciding import decide
+from tests.prefilter.holding import hold_queued
 
 pytestmark = pytest.mark.process
 
@@ -25,6 +26,8 @@ PAGES = {
     "elm": (
         *("/", "/candidates", "/candidates?layout=tiles", "/candidates/1", "/imports", "/imports/new", "/imports/5"),
         *("/people", "/people/1", "/prefilter", "/prefilter/caption", "/prefilter/sameness", "/activity", "/system"),
+        *("/prefilter/endpoints", "/prefilter/endpoints/new", "/prefilter/prompts", "/prefilter/prompts/1"),
+        *("/prefilter/held", "/prefilter/privacy", "/prefilter/faces", "/candidates/5"),
         *("/jobs/1", "/snapshots", "/snapshots/1", "/account", "/adjudicate", "/candidates/999999"),
     ),
     "alder": (
@@ -44,9 +47,11 @@ def violations(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def filled(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Candidates, one of them accepted and frozen as the first snapshot, and an import with refused entries."""
+    """Candidates, one accepted and frozen as the first snapshot, one held, and an import with refused entries."""
     accepted, *_ = site.add_candidates(4)
+    to_hold = site.add_candidates(1)
     with site.session() as session:
+        hold_queued(session, to_hold)
         reviewer = people.actor_of(people.user_named(session, "birch"))
         decide(session, reviewer, session.get_one(Candidate, accepted), ReviewKind.ACCEPT)
         wanted = [snapshots.make_snapshot(session, SYSTEM, 0, 0, "The first release.").id]

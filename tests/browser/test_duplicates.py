@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tests.browser.conftest import Open, Site
 from tests.browser.test_accessibility import LOOKS, violations
-from tests.duplicates.copying import arrive, groups, look
+from tests.duplicates.copying import arrive, cut_from, groups, look
 
 pytestmark = pytest.mark.process
 
@@ -29,10 +29,12 @@ def copies(session: Session, *distances: int) -> list[int]:
 
 @pytest.fixture
 def made(site: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
-    """Two groups to look at, the second one newer."""
+    """Two groups to look at, the second one newer, and a picture with one that is cut out of it."""
     monkeypatch.setattr("app.jobs.send", lambda job_id, queue: None)
     with site.session() as session:
-        return {"older": copies(session, 4, 28), "newer": copies(session, 26)}
+        (whole,) = copies(session)
+        cut = cut_from(session, whole, random.Random(next(pictures)).getrandbits(256))
+        return {"cut": [whole, cut], "older": copies(session, 4, 28), "newer": copies(session, 26)}
 
 
 def press(page: Page, key: str) -> None:
@@ -51,7 +53,12 @@ def test_the_pages_are_accessible_and_fit(
     sign_in: Open, site: Site, made: dict[str, list[int]], width: int, scheme: str
 ) -> None:
     page = sign_in("elm", width, 844, color_scheme=scheme)
-    for name, path in (("list", ""), ("exact", "?kind=exact"), ("group", f"/of/{made['older'][0]}")):
+    for name, path in (
+        ("list", ""),
+        ("semantic", "?kind=semantic"),
+        ("group", f"/of/{made['older'][0]}"),
+        ("view", f"/of/{made['cut'][0]}"),
+    ):
         page.goto(f"{site.url}/duplicates{path}")
         seen(page, f"{name}-{width}-{scheme}")
         assert violations(page) == [], path

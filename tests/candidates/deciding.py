@@ -21,6 +21,7 @@ def decide(
     note: str = "",
     fields: Mapping[str, str] | None = None,
     diagnosis: str = "",
+    seconds: float = 4.2,
 ) -> Review:
     """Claims the candidate, decides, and gives back what else was claimed."""
     (lease,) = [held for held in leases.hold(session, actor) if held.candidate_id == candidate.id]
@@ -35,7 +36,7 @@ def decide(
         fields=fields or {},
         diagnosis=diagnosis,
         note=note,
-        seconds=4.2,
+        seconds=seconds,
     )
     review = actions.decide(session, actor, decision)
     leases.release(session, actor, FAR)

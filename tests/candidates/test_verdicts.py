@@ -51,6 +51,12 @@ def test_a_cleaned_caption_says_what_went() -> None:
     assert (row.word, row.evidence) == ("cleaned", "out: 2 emoji, 2 hashtags, threshold 0.2")
 
 
+def test_a_caption_split_over_its_images_says_which_part_it_is() -> None:
+    evidence = {"removed": 1, "kinds": {"emoji": 1}, "part": {"image": 2, "images": 3}}
+    [row] = verdicts(found("caption", 0.9, evidence=evidence), {})
+    assert row.evidence == "the part for image 2 of 3, out: 1 emoji"
+
+
 def test_what_is_on_the_picture_is_counted_by_kind() -> None:
     boxes = [{"kind": kind} for kind in ("panel", "panel", "arrow", "interface", "lettering")]
     (row,) = verdicts(found("panels", label="screenshot", evidence={"boxes": boxes, "crop": {"x": 0}}), {})

@@ -41,6 +41,18 @@ def test_the_language_is_named() -> None:
     assert words(found("language", 0.97, label="es")) == [("Spanish", "", "")]
 
 
+def test_private_details_are_counted_and_none_says_nothing() -> None:
+    spans = [{"start": 0, "end": 9, "kind": "date"}, {"start": 12, "end": 20, "kind": "name"}]
+    assert words(found("private", evidence={"spans": spans})) == [("2 private details", "", "warn")]
+    assert words(found("private", evidence={"spans": spans[:1]})) == [("1 private detail", "", "warn")]
+    assert words(found("private", evidence={"spans": []})) == []
+
+
+def test_a_caption_split_over_its_images_says_so() -> None:
+    part = {"removed": 2, "part": {"image": 2, "images": 3}}
+    assert words(found("caption", 1.0, evidence=part)) == [("This image's part of the caption", "", "")]
+
+
 def test_alignment_is_good_only_above_a_threshold_that_someone_set() -> None:
     aligned = found("alignment", 0.62)
     assert words(aligned, alignment=0.0) == [("Alignment", "0.62", "")]

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from PIL import Image as Picture
@@ -189,3 +190,43 @@ def test_a_picture_without_a_crop_has_no_box_to_tick(sign_in: SignIn, session: S
     page = open_page(sign_in("alder"))
     assert not [found for _, found in page.elements if found.get("name") == "crop"]
     assert not [tag for tag, _ in page.elements if tag == "rect"]
+
+
+def test_a_ticked_crop_is_kept_in_the_draft_as_long_as_it_is_the_one_on_offer(
+    sign_in: SignIn, session: Session
+) -> None:
+    wanted = not_a_spot_check(session)
+    alder, at = sign_in("alder"), f"?candidate={wanted.id}"
+
+    def is_ticked() -> bool:
+        session.expire_all()  # as every request has a session of its own
+        page = open_page(alder, at)
+        return any("checked" in found for _, found in page.elements if found.get("name") == "crop")
+
+    draft = open_page(alder, at).form()
+    assert not is_ticked()
+    assert alder.post(f"/review/{wanted.id}/draft", data=draft).status_code == 200
+    assert is_ticked()
+    assert not open_page(alder, at).is_editing
+    offer(session, wanted, {"boxes": [], "crop": BOX | {"height": 0.7}}, version="2")
+    assert not is_ticked()
+    offer(session, wanted, {"boxes": [], "crop": BOX}, version="3")
+    assert alder.post(f"/review/{wanted.id}/draft", data=draft | {"crop": ""}).status_code == 200
+    assert not is_ticked()
+    assert alder.post(f"/review/{wanted.id}/draft", data=draft | {"crop": "1,2"}).status_code == 422
+
+
+def test_an_admin_who_resolves_a_flag_can_take_the_crop(sign_in: SignIn, session: Session, alder: Actor) -> None:
+    candidate, elm = with_crop(session), sign_in("elm")
+    decide(session, alder, candidate, ReviewKind.FLAG)
+    session.refresh(candidate)
+    assert 'name="crop" value="0,28,300,224"' in elm.get(f"/candidates/{candidate.id}").text
+    sent = {"submission_id": str(uuid4()), "caption_version": candidate.caption_version, "caption": "As resolved."}
+    at = f"/candidates/{candidate.id}/resolve"
+    refused = elm.post(at, data=sent | {"decision": "accept", "crop": "0,0,10,10"})
+    assert refused.status_code == 422
+    assert "The crop on offer has changed" in refused.text
+    assert elm.post(at, data=sent | {"decision": "accept", "crop": str(CROP)}).status_code == 303
+    session.refresh(candidate)
+    assert candidate.state is S.ACCEPTED
+    assert (candidate.crop or {})["height"] == 224

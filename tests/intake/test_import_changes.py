@@ -15,16 +15,19 @@ from app.candidates import queries as candidates
 from app.db import transaction
 from app.errors import Invalid
 from app.intake import actions, queries, reports
+from app.prefilter import due
 from app.tables import (
     Assignment,
     Candidate,
     CandidateState,
     Event,
+    Job,
     JobState,
     Post,
     Review,
     StageTodo,
 )
+from tests.duplicates.copying import labels, look, states
 from tests.factories import make_person, make_picture
 from tests.intake.importing import (  # noqa: F401  # the fixture serves by its name
     add_post,
@@ -45,6 +48,7 @@ from tests.intake.importing import (  # noqa: F401  # the fixture serves by its 
     table_folder,
 )
 from workers import intake
+from workers import main as worker
 from workers.intake import run_import
 
 S = CandidateState
@@ -178,6 +182,28 @@ def test_taking_back_withdraws_what_nobody_decided_and_the_files_can_come_again(
         assert sorted(states) == [S.REJECTED, S.WITHDRAWN, S.WITHDRAWN]
         assert session.scalar(select(func.count()).select_from(Review)) == 1
     assert outcome(imported(folder)) == (2, 0, 1, 0)
+
+
+def test_taking_back_looks_again_at_copies_that_were_dropped_for_what_goes(tmp_path: Path) -> None:
+    add_post(tmp_path / "a", 1)
+    first = imported(tmp_path / "a")
+    add_post(tmp_path / "b", 2, pictures=(make_picture(1),), owner="1002")
+    imported(tmp_path / "b")
+    with transaction() as session:
+        kept, dropped = session.scalars(select(Candidate.id).order_by(Candidate.id))
+        for id_ in (kept, dropped):
+            due.forget(session, [id_])
+            look(session, {id_: 2**200 - 1})
+        assert states(session, kept, dropped) == ["kept", "copy"]
+        actions.take_back(session, SYSTEM, shown(first.run.id), 1)
+        job = session.scalars(select(Job).where(Job.kind == "rerun")).one()
+        assert job.arguments == {"stage": "sameness", "candidates": [dropped]}
+    worker.run_job(job.id)
+    with transaction() as session:
+        assert session.get_one(Candidate, dropped).state is S.FILTERING
+        due.forget(session, [dropped])
+        look(session, {dropped: 2**200 - 1})
+        assert labels(session, dropped) == ["only"]
 
 
 def test_the_report_lists_every_entry_and_file_and_no_cell_is_a_formula(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def setting(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
 def test_in_a_sound_house_nothing_is_bad(session: Session) -> None:
     found = {check.name: check for check in checks.all_checks(session)}
     assert [name for name, check in found.items() if check.state == "bad"] == []
-    assert list(found) == ["Database", "Broker", "Workers", "Storage", "Disk", "Model weights"]
+    assert list(found) == ["Database", "Broker", "Workers", "Storage", "Disk", "Model weights", "Language model"]
     assert "PostgreSQL 18" in found["Database"].text
     assert "pgvector" in found["Database"].text
     assert "Valkey" in found["Broker"].text

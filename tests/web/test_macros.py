@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.prefilter.origins import Maker, Piece
 from app.tables import CandidateState, JobState, WaitReason
 from app.web.environment import environment, macros
 from app.web.navigation import GROUPS
@@ -19,12 +20,14 @@ CALLS = {
     "diff": "{{ diff([]) }}",
     "empty": '{% call empty("upload", "No posts", "Import some.") %}button{% endcall %}',
     "estimate": '{{ estimate({"share": 0.01, "low": 0.0, "high": 0.03, "judged": 9}, 0.02) }}',
+    "explained": "{{ explained([]) }}",
     "field": '{{ field("Name", "name") }}',
     "histogram": '{% call histogram([1, 5, 2], "Two peaks", cut=0.5) %}slider{% endcall %}',
     "icon": '{{ icon("check") }}',
     "job_badge": '{{ job_badge("running") }}',
     "job_progress": '{{ job_progress(job, "Import 43") }}',
     "legend": '{{ legend([("f1", "goes on")]) }}',
+    "makers": '{{ makers([("llm", "Language model")]) }}',
     "mark": "{{ mark() }}",
     "near_time": "{{ near_time(now) }}",
     "note": '{{ note("bad", "The disk is full.") }}',
@@ -37,6 +40,7 @@ CALLS = {
     "state_badge": '{{ state_badge("accepted") }}',
     "tag": '{{ tag("Organ: colon", "/candidates") }}',
     "toast": '{% call toast("Accepted C-1.") %}undo{% endcall %}',
+    "boxed": '{{ boxed("/i.jpg", 10, 20, "Micrograph", [{"kind": "face", "x": 0, "y": 0, "width": 1, "height": 1}]) }}',
     "viewer": '{{ viewer("/i.jpg", 10, 20, "Micrograph") }}',
     "zoom_tools": "{{ zoom_tools() }}",
 }
@@ -126,6 +130,12 @@ def test_an_act_without_return_needs_its_number_typed() -> None:
 def test_a_diff_marks_words_and_escapes_them() -> None:
     pieces = [SimpleNamespace(op=op, text=text) for op, text in (("same", "<i>"), ("del", "20x"), ("ins", "20×"))]
     assert show("{{ diff(pieces) }}", pieces=pieces) == ("<bdi hx-ignore>&lt;i&gt;<del>20x</del><ins>20×</ins></bdi>")
+
+
+def test_an_explained_caption_says_who_changed_it_and_what_is_doubted() -> None:
+    shown = show("{{ explained(pieces) }}", pieces=[Piece("<i>", "ins", Maker.LLM, "Not there"), Piece(" a", "same")])
+    mark = '<mark class="doubt" title="Not there"><ins class="by-llm" title="Language model">&lt;i&gt;</ins></mark>'
+    assert shown == f"<bdi hx-ignore>{mark} a</bdi>"
 
 
 def test_a_running_job_says_how_far_how_fast_and_how_long() -> None:
