@@ -17,7 +17,7 @@ from app.endpoints import queries as endpoints
 from app.endpoints.policies import cost
 from app.jobs import RunningJob
 from app.prefilter.policies import StageInput
-from app.prompts import actions, queries
+from app.prompts import actions, queries, sendable
 from app.prompts.actions import Given
 from app.prompts.answers import Answer, question
 from app.prompts.policies import Budget, is_spent
@@ -30,6 +30,9 @@ from workers.ml.pictures import decode
 
 BEGINS_WITHIN = 20.0  # seconds in which calls of a batch may begin; what is left is asked in the next
 LONG_SIDE = 1024  # pixels
+FEW = 3  # questions that a server may fail at, one after the other, before it counts as down
+FAILS = "the model's server fails at this one, though it answers others"
+PROOF = "Basal cell carcinoma of the skin, H&E."
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def side(endpoint_id: int, prompt_id: int, *, with_picture: bool) -> Side:
 class Answered:
     """What a model said of one candidate, or `why` that is no valid answer. `text_id` is where its words are kept.
 
-    `model` is what the server calls it, with the server's fingerprint.
+    `model` is what the server calls it, with the server's fingerprint. Where the server fails at the question there
+    are no words, and `text_id` is 0.
     """
 
     answer: Answer | None
@@ -64,6 +68,7 @@ class Answered:
     cost: float
     is_cached: bool
     why: str = ""
+    with_picture: bool = False
 
 
 @dataclass
@@ -87,11 +92,14 @@ class _Batch:
     def __init__(self, side: Side, items: Sequence[StageInput], job: RunningJob, budget: Budget | None) -> None:
         self.side, self.job, self.budget = side, job, budget
         self.chat = Chat(side.endpoint, stop=job.stop)
+        self.shown = _may_be_shown(items) if side.with_picture else set()
         self.waiting: dict[Question, list[StageInput]] = {}
         for item in items:
             self.waiting.setdefault(self._question(item), []).append(item)
         self.left = deque(self.waiting)
         self.found = Asked({})
+        self.aside: list[tuple[Question, EndpointDown]] = []  # at which the server failed
+        self.has_heard = False
         self.failed: Exception | None = None
         self.over = threading.Event()
         self.until = time.monotonic() + BEGINS_WITHIN
@@ -108,7 +116,27 @@ class _Batch:
                 self._check()
         if self.failed:
             raise self.failed
+        if self.aside and not (self.found.down or self.found.is_spent):
+            self._settle()
         return self.found
+
+    def _settle(self) -> None:
+        """What the server failed at is an error of its own where it answers something else now; else it is down."""
+        if (self.has_heard or len(self.waiting) <= FEW) and self._answers():
+            for asked, _ in self.aside:
+                made = replace(self._invalid(FAILS), with_picture=bool(asked.image_sha256))
+                self.found.answered |= {item.candidate_id: made for item in self.waiting[asked]}
+        else:
+            self.found.down = self.aside[-1][1]
+
+    def _answers(self) -> bool:
+        try:
+            self.chat.ask(self.side.prompt.text, question(PROOF), Answer)
+        except EndpointDown:
+            return False
+        except InvalidAnswer:
+            pass
+        return True
 
     def _check(self) -> None:
         try:
@@ -118,7 +146,7 @@ class _Batch:
             raise
 
     def _work(self) -> None:
-        while not self.over.is_set() and time.monotonic() < self.until:
+        while not self.over.is_set() and (time.monotonic() < self.until or self._is_open()):
             try:
                 asked = self.left.popleft()
             except IndexError:
@@ -126,13 +154,25 @@ class _Batch:
             try:
                 self._put(asked)
             except EndpointDown as down:
-                self.found.down = down
-                self.over.set()
+                self._failed_at(asked, down)
             except jobs.Cancelled:
                 self.over.set()
             except Exception as error:
                 self.failed = error
                 self.over.set()
+
+    def _is_open(self) -> bool:
+        """Whether another question shall tell if the server is down or only failed at the ones put aside."""
+        return bool(self.aside) and not self.has_heard
+
+    def _failed_at(self, asked: Question, down: EndpointDown) -> None:
+        if down.by_question:
+            self.aside.append((asked, down))
+            if not self.has_heard and len(self.aside) >= FEW:
+                self.over.set()
+        else:
+            self.found.down = down
+            self.over.set()
 
     def _put(self, asked: Question) -> None:
         items = self.waiting[asked]
@@ -145,7 +185,8 @@ class _Batch:
         answered = _again(*known) if known else self._call(asked, items[0])
         text = known[1] if known else _text(answered)
         for item in items:
-            self.found.answered[item.candidate_id] = self._of(item, answered, text)
+            of_item = self._of(item, answered, text)
+            self.found.answered[item.candidate_id] = replace(of_item, with_picture=bool(asked.image_sha256))
 
     def _of(self, item: StageInput, answered: Answered, text: str) -> Answered:
         """The same answer about another candidate with the same caption: its words are kept as that one's too."""
@@ -158,18 +199,22 @@ class _Batch:
         try:
             reply = self.chat.ask(self.side.prompt.text, question(base_of(item)), Answer, jpeg)
         except InvalidAnswer as error:
-            made = Answered(None, 0, "", endpoint.rung or Rung.PROMPT, error.tokens_in, error.tokens_out, 0.0, False)
-            made, seconds = replace(made, why=error.why), 0.0
+            made = replace(self._invalid(error.why), tokens_in=error.tokens_in, tokens_out=error.tokens_out)
+            seconds = 0.0
         else:
             answer = Answer.model_validate(reply.answer)
             named = f"{reply.model} {reply.fingerprint}".strip()
             made = Answered(answer, 0, named, reply.rung, reply.tokens_in, reply.tokens_out, 0.0, False)
             seconds = reply.seconds
+        self.has_heard = True
         made = replace(made, cost=cost(endpoint, made.tokens_in, made.tokens_out))
         given = Given(_text(made), made.model, made.rung, made.tokens_in, made.tokens_out, made.cost, seconds)
         with transaction() as session:
             actions.keep_answer(session, asked, item.candidate_id, given, self.job.id)
         return made
+
+    def _invalid(self, why: str) -> Answered:
+        return Answered(None, 0, "", self.side.endpoint.rung or Rung.PROMPT, 0, 0, 0.0, False, why)
 
     def _question(self, item: StageInput) -> Question:
         return Question(
@@ -177,8 +222,13 @@ class _Batch:
             self.side.endpoint.model,
             self.side.prompt.id,
             hashlib.sha256(question(base_of(item)).encode()).hexdigest(),
-            item.image_sha256 if self.side.with_picture else "",
+            item.image_sha256 if item.candidate_id in self.shown else "",
         )
+
+
+def _may_be_shown(items: Sequence[StageInput]) -> set[int]:
+    with transaction() as session:
+        return sendable.pictures(session, [item.candidate_id for item in items])
 
 
 def _text(answered: Answered) -> str:

@@ -58,11 +58,14 @@ class InvalidAnswer(Exception):
 
 
 class EndpointDown(Exception):
-    """The endpoint gives no answers now. Ask again after `retry_after` seconds."""
+    """The endpoint gives no answers now. Ask again after `retry_after` seconds.
 
-    def __init__(self, why: str, retry_after: float) -> None:
+    `by_question` where it may give one to another question.
+    """
+
+    def __init__(self, why: str, retry_after: float, *, by_question: bool = False) -> None:
         super().__init__(why)
-        self.why, self.retry_after = why, retry_after
+        self.why, self.retry_after, self.by_question = why, retry_after, by_question
 
 
 class Turnstile:
@@ -210,7 +213,7 @@ class Chat:
                 wait = max(trouble.retry_after, self._pause * 2 ** (tries - 1))
                 if not trouble.again or tries == TRIES or wait > LONGEST_PAUSE:
                     log.warning("endpoint_gave_no_answer", endpoint=self.endpoint.id, why=trouble.why)
-                    raise EndpointDown(trouble.why, trouble.retry_after) from None
+                    raise EndpointDown(trouble.why, trouble.retry_after, by_question=trouble.by_question) from None
                 self._wait(wait * random.uniform(1, 1.5))  # noqa: S311  # jitter
 
     def _once(self, request: dict[str, Any], untaken: frozenset[str]) -> Completion:

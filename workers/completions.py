@@ -43,11 +43,14 @@ class Completion:
 
 
 class Trouble(Exception):
-    """The server gave no answer. `again` where another try may help, after `retry_after` seconds if it said so."""
+    """The server gave no answer. `again` where another try may help, after `retry_after` seconds if it said so.
 
-    def __init__(self, why: str, *, again: bool = False, retry_after: float = 0) -> None:
+    `by_question` where it may be this question at which it fails, and it may answer others.
+    """
+
+    def __init__(self, why: str, *, again: bool = False, retry_after: float = 0, by_question: bool = False) -> None:
         super().__init__(why)
-        self.why, self.again, self.retry_after = why, again, retry_after
+        self.why, self.again, self.retry_after, self.by_question = why, again, retry_after, by_question
 
 
 class Refusal(Exception):
@@ -79,7 +82,7 @@ def complete(client: openai.OpenAI, request: Mapping[str, Any]) -> Completion:
     except outbound.Refused as error:
         raise Trouble(str(error)) from None
     except openai.APITimeoutError:
-        raise Trouble("It does not answer in time.") from None
+        raise Trouble("It does not answer in time.", by_question=True) from None
     except openai.APIStatusError as error:
         _told(error)
     except openai.APIConnectionError as error:
@@ -96,7 +99,7 @@ def _told(error: openai.APIStatusError) -> NoReturn:
         after = _seconds(error.response.headers.get("retry-after", ""))
         raise Trouble(f"It is busy ({status}).", again=True, retry_after=after) from None
     if status >= 500:
-        raise Trouble(f"It fails ({status}).", again=True) from None
+        raise Trouble(f"It fails ({status}).", again=True, by_question=True) from None
     raise Trouble(TOLD.get(status, f"It answers with the status {status}.")) from None
 
 

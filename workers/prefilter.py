@@ -21,6 +21,7 @@ from workers.vectors import reason
 log = structlog.get_logger()
 
 TURN_SECONDS = 60
+STOPPED = ("dropped", "held")  # sides of `recording.Sent` that a job's cursor counts
 ANEW = ("sameness", "caption", "private", "llm")  # what they find again would lack what they put on offer beside it
 
 
@@ -46,11 +47,11 @@ def run_stage(job: RunningJob) -> None:
                 due.give_back(session, stage, batch.token)
             raise
         with job.step() as session:
-            passed, dropped = recording.write_results(session, stage, batch, results, hashes, job.id)
+            sent = recording.write_results(session, stage, batch, results, hashes, job.id)
             if len(results) < len(inputs):
                 due.give_back(session, stage, batch.token)
-            job.done += passed + dropped
-            job.cursor = {"dropped": job.cursor.get("dropped", 0) + dropped}
+            job.done += sum(sent)
+            job.cursor = {side: job.cursor.get(side, 0) + getattr(sent, side) for side in STOPPED}
     raise jobs.Wait(WaitReason.TURN, 0)
 
 
@@ -58,7 +59,7 @@ def _note(job: RunningJob, stage: str) -> None:
     """One event for all that this job did."""
     if job.done:
         with job.step() as session:
-            details = {"count": job.done, "dropped": job.cursor.get("dropped", 0)}
+            details = {"count": job.done} | {side: job.cursor.get(side, 0) for side in STOPPED}
             jobs.record(session, "stage.ran", "stage", stage, job_id=job.id, details=details)
 
 

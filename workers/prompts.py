@@ -8,7 +8,7 @@ from app.db import transaction
 from app.jobs import RunningJob
 from app.prefilter.policies import StageInput
 from app.prefilter.queries import inputs
-from app.prompts import queries, trials
+from app.prompts import queries, sendable, trials
 from app.prompts.proposals import judged
 from app.tables import TrialKind, WaitReason
 from workers.asking import Answered, Asked, Side, ask, side
@@ -30,7 +30,7 @@ def run_trial(job: RunningJob) -> None:
     rows: list[dict[int, dict[str, Any]]] = [{} for _ in sides]
     job.total, until = len(sides) * len(items), time.monotonic() + TURN_SECONDS
     for one, found in zip(sides, rows, strict=True):
-        while left := [item for item in items if item.candidate_id not in found]:
+        while left := _left(items, found):
             asked = _ask(job, one, left[:BATCH], found)
             job.done = sum(map(len, rows))
             job.message = f"The budget is spent; {one.endpoint.name} was not asked the rest." if asked.is_spent else ""
@@ -42,6 +42,14 @@ def run_trial(job: RunningJob) -> None:
         with job.step() as session:
             row = queries.trial(session, trial.id).trial
             row.result = row.result | trials.compared(session, trial.candidates, rows)
+
+
+def _left(items: list[StageInput], found: dict[int, dict[str, Any]]) -> list[StageInput]:
+    """Those still to be asked about that may be sent now: since they were drawn, one may be held or gone."""
+    ids = [item.candidate_id for item in items if item.candidate_id not in found]
+    with transaction() as session:
+        free = sendable.captions(session, ids)
+    return [item for item in items if item.candidate_id in free]
 
 
 def _ask(job: RunningJob, one: Side, items: list[StageInput], found: dict[int, dict[str, Any]]) -> Asked:
@@ -81,10 +89,12 @@ def _row(item: StageInput, given: Answered, min_support: float) -> dict[str, Any
         "support": proposal.support,
         "unsupported": proposal.unsupported,
         "rewrote": proposal.rewrote,
+        "struck": proposal.struck,
     }
 
 
 def _keep(job: RunningJob, trial_id: int, rows: list[dict[int, dict[str, Any]]]) -> None:
     with job.step() as session:
         kept = [{str(id_): row for id_, row in one.items()} for one in rows]
-        queries.trial(session, trial_id).trial.result = {"rows": kept}
+        trial = queries.trial(session, trial_id).trial
+        trial.result = trial.result | {"rows": kept}

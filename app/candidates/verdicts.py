@@ -9,6 +9,7 @@ from app.prefilter.languages import language_name
 from app.prefilter.policies import is_reviewed, passes
 from app.prefilter.privacy import Action, counted, strongest
 from app.prefilter.stages import STAGES
+from app.prompts.proposals import RULES
 from app.tables.prefilter import Outcome
 
 
@@ -148,7 +149,9 @@ def _llm(evidence: Mapping[str, Any], label: str) -> str:
     if evidence.get("reason", "none") != "none":
         parts.append(str(evidence["reason"]).replace("_", " "))
     if evidence.get("rewrote"):
-        parts.append(f"rewrote too much (support {evidence.get('support', 0):.0%}), so its caption is not offered")
+        struck = [RULES[name] for name in evidence.get("struck") or ()]
+        why = "; ".join([f"support {evidence.get('support', 0):.0%}", *struck])
+        parts.append(f"rewrote too much ({why}), so its caption is not offered")
     elif unsupported:
         parts.append("1 sentence" if unsupported == 1 else f"{unsupported} sentences")
         parts[-1] += " not in the original"

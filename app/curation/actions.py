@@ -317,16 +317,25 @@ def _apply(session: Session, candidate: Candidate, settled: Settlement) -> None:
         moves.drop_open_slots(session, [candidate.id])
     if settled.state in (S.ACCEPTED, S.REJECTED):
         values |= {"settled_by": settled.settled_by, "settled_caption_id": settled.settled_caption_id}
-        values["crop"] = _crop_of(session, settled.settled_by)
+        values["crop"] = _crop_of(session, candidate, settled.settled_by)
     moves.move(session, [candidate.id], candidate.state, settled.state, **values)
     if settled.state is S.CONFLICTED:
         moves.want_reviews(session, [candidate.id], Purpose.ADJUDICATION)
 
 
-def _crop_of(session: Session, review_id: int | None) -> object:
-    """The copy that the review which settled a candidate had made of its picture."""
+def _crop_of(session: Session, candidate: Candidate, review_id: int | None) -> object:
+    """The copy that the review which settled a candidate had made of its picture.
+
+    Where one that agreed with it covered more, that one's: what any reviewer covered is not published open.
+    """
     review = session.get(Review, review_id) if review_id else None
-    return (review.fields.get("crop") if review else None) or null()
+    if review is None:
+        return null()
+    same_round = (Assignment.candidate_id == candidate.id) & (Assignment.round == candidate.round)
+    agreed = select(Review.fields).join(Assignment, Assignment.review_id == Review.id)
+    others = session.scalars(agreed.where(same_round, Assignment.purpose == review.purpose))
+    copies = [fields.get("crop") for fields in (review.fields, *others)]
+    return max(copies, key=lambda copy: len((copy or {}).get("masks", ()))) or null()
 
 
 # --- undoing ------------------------------------------------------------------------------------
@@ -461,7 +470,7 @@ def resolve(session: Session, actor: Actor, decision: Decision) -> Review:
     if state is S.REJECTED and candidate.flag_origin is FlagOrigin.MACHINE:
         settled["stopped_by"] = candidate.stopped_by  # so that it stays out of others' sight
     if state is S.ACCEPTED:
-        settled["crop"] = _crop_of(session, review.id)
+        settled["crop"] = _crop_of(session, candidate, review.id)
     moves.move(session, [candidate.id], S.FLAGGED, state, **settled)
     session.refresh(candidate)
     _event(session, "candidate.resolved", candidate.id, actor, {"review": review.id, "state": state.value})

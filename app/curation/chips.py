@@ -1,4 +1,4 @@
-"""Findings as the chips that a reviewer reads: a word, a figure, a tone."""
+"""Findings as the chips that a reviewer reads: a word, a figure, a tone; and as boxes on the picture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,13 @@ from typing import Any
 
 from app.curation.queries import Found
 from app.prefilter.languages import LANGUAGES, language_name
+from app.prefilter.privacy import Action, counted
+
+Actions = Mapping[str, str]
+
+LET_THROUGH = "let through by an admin"
+OF_TEXT = {Action.WARN: "left in, check", Action.REDACT: "left out", Action.HOLD: LET_THROUGH}
+OF_PICTURE = {Action.WARN: "check", Action.REDACT: "to be covered", Action.HOLD: LET_THROUGH}
 
 
 @dataclass(frozen=True)
@@ -16,10 +23,13 @@ class Chip:
     icon: str = ""
 
 
-def chips(found: Mapping[str, Found], thresholds: Mapping[str, float | None]) -> list[Chip]:
-    """One chip a stage that has something to say, in the order of the stages."""
+def chips(
+    found: Mapping[str, Found], thresholds: Mapping[str, float | None], actions: Mapping[str, Actions]
+) -> list[Chip]:
+    """What the stages have to say, in their order; `actions` say by stage what is done about private details."""
     made = [_domain(found.get("domain"), thresholds.get("domain")), _sameness(found.get("sameness"))]
-    made += [_panels(found.get("panels")), _caption(found.get("caption")), _private(found.get("private"))]
+    made += [_panels(found.get("panels")), *_private(found, "faces", actions), *_private(found, "writing", actions)]
+    made += [_caption(found.get("caption")), *_private(found, "private", actions)]
     made += [_language(found.get("language")), _llm(found.get("llm"), thresholds.get("llm"))]
     made += [_alignment(found.get("alignment"), thresholds.get("alignment")), _quality(found.get("quality"))]
     return [chip for chip in made if chip]
@@ -50,10 +60,16 @@ def _caption(found: Found | None) -> Chip | None:
     return Chip("Caption cleaned by rules", icon="edit") if found.evidence.get("removed") else None
 
 
-def _private(found: Found | None) -> Chip | None:
-    spans = found.evidence.get("spans") if found and found.outcome == "ok" else None
-    count = len(spans) if isinstance(spans, list) else 0
-    return Chip(f"{count} private detail{'s' * (count > 1)}", tone="warn", icon="alert") if count else None
+def _private(found: Mapping[str, Found], stage: str, actions: Mapping[str, Actions]) -> list[Chip]:
+    """One chip for each thing that is done about the kinds that a stage found."""
+    one = found.get(stage)
+    listed = one.evidence.get("kinds") if one and one.outcome == "ok" else None
+    kinds: dict[str, int] = listed if isinstance(listed, dict) else {}
+    made = []
+    for action, says in (OF_TEXT if stage == "private" else OF_PICTURE).items():
+        of_it = {kind: count for kind, count in kinds.items() if actions.get(stage, {}).get(kind) == action}
+        made += [Chip(counted(of_it), says, "warn", "alert")] if of_it else []
+    return made
 
 
 def _panels(found: Found | None) -> Chip | None:
@@ -65,9 +81,16 @@ def _panels(found: Found | None) -> Chip | None:
 
 
 def boxes(found: Found | None) -> list[dict[str, Any]]:
-    """The boxes that the panels stage found, in fractions of the picture."""
+    """The boxes that a stage found, in fractions of the picture."""
     listed = found.evidence.get("boxes") if found and found.outcome == "ok" else None
     return listed if isinstance(listed, list) else []
+
+
+def boxes_of_note(found: Mapping[str, Found], actions: Mapping[str, Actions]) -> list[dict[str, Any]]:
+    """The boxes of panels, and those of faces and writing of kinds about which something is done."""
+    private = [(actions.get(stage, {}), box) for stage in ("writing", "faces") for box in boxes(found.get(stage))]
+    noted = [box for of_stage, box in private if of_stage.get(box["kind"], Action.PASS) != Action.PASS]
+    return [*boxes(found.get("panels")), *noted]
 
 
 def _language(found: Found | None) -> Chip | None:

@@ -81,14 +81,16 @@ def offered(panels: Found | None, image: Image) -> Crop | None:
 def masks_offered(
     writing: Found | None, faces: Found | None, actions: Mapping[str, Mapping[str, str]], image: Image
 ) -> list[Crop]:
-    """The parts that are offered to be covered: where writing or a face is of a kind that is to be taken out.
+    """The parts that are offered to be covered: where writing or a face is of a kind that is to be taken out, or held.
 
-    `actions` say by stage what is done about each kind.
+    `actions` say by stage what is done about each kind. What was held is reviewed only once an admin released it,
+    and it is still there then.
     """
-    wanted = {stage: doing(actions.get(stage, {}), Action.REDACT) for stage in ("writing", "faces")}
+    wanted = {stage: doing(actions.get(stage, {}), Action.REDACT, Action.HOLD) for stage in ("writing", "faces")}
     found = [one for one in (writing, faces) if one and one.outcome == "ok"]
     boxes = [box for one in found for box in _boxes(one) if box["kind"] in wanted[one.stage]]
-    return list(dict.fromkeys(_mask(box, image) for box in boxes))
+    masks = dict.fromkeys(_mask(box, image) for box in boxes)
+    return [mask for mask in masks if min(mask.width, mask.height) > 0]
 
 
 def _boxes(found: Found) -> list[dict[str, Any]]:

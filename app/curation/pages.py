@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.policies import Actor
 from app.curation import crops, leases, orders, proposals, queries
-from app.curation.chips import Chip, boxes, chips
+from app.curation.chips import Chip, boxes_of_note, chips
 from app.curation.crops import Crop
 from app.curation.policies import HELD_AT_ONCE, is_spot_check
 from app.curation.proposals import ShownCaption, ShownFields
@@ -153,23 +153,25 @@ def _page(session: Session, actor: Actor, held: list[leases.Lease]) -> ReviewPag
     blind = audited or is_spot_check(lease.candidate_id)
     draft = queries.draft(session, actor, lease.candidate_id)
     crop = None if blind else crops.offered(found.get("panels"), shown.image)
-    masks = crops.masks_offered(found.get("writing"), found.get("faces"), privacy_actions(session), shown.image)
+    actions = privacy_actions(session)
+    masks = crops.masks_offered(found.get("writing"), found.get("faces"), actions, shown.image)
     masks_taken = crops.masks_in_draft(draft.fields) if draft else None
+    caption = proposals.caption(session, shown, draft, found.get("private"))
     return ReviewPage(
         shown=shown,
         token=lease.token,
         seconds=int(leases.lease_time().total_seconds()),
         until=max(other.until for other in held),
         submission_id=uuid4(),
-        chips=[] if blind else chips(found, thresholds(session)),
-        boxes=[] if blind else boxes(found.get("panels")),
+        chips=[] if blind else chips(found, thresholds(session), actions),
+        boxes=[] if blind else boxes_of_note(found, actions),
         crop=crop,
         crop_taken=crop is not None and crops.in_draft(draft.fields if draft else {}) == crop,
         masks=masks,
         masks_taken=masks_taken is None or bool(masks_taken),
         blind=blind,
         why=why_now(session, found) if lease.purpose is Purpose.MAIN and not blind else "",
-        caption=proposals.caption(session, shown, draft, found.get("private")),
+        caption=caption.without_makers() if blind else caption,
         fields=proposals.fields(session, draft, found, blind=blind, seen=shown.offered if audited else ""),
         draft=draft,
         siblings=queries.siblings(session, actor, shown.post.id),

@@ -1,7 +1,7 @@
 """What machines propose for a candidate, as the review page shows it: the caption and its way, and the fields."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,7 @@ from app.curation import queries
 from app.curation.actions import plain_lines
 from app.curation.queries import Found, Shown
 from app.prefilter import faithfulness, origins
+from app.prefilter.faithfulness import Sentence
 from app.prefilter.field_rules import fields_in
 from app.prefilter.origins import Maker, Piece, TakenOut
 from app.prefilter.policies import Version
@@ -18,6 +19,8 @@ from app.prefilter.queries import lineages
 from app.tables import Draft
 
 UNSUPPORTED = "Not in the original: check it"
+OTHERWISE = "The original says it otherwise: check it"
+MOST_LINKS = 5
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class ShownCaption:
 
     @property
     def original(self) -> list[Piece]:
-        return [piece for piece in self.changes if piece.op != "ins"]
+        """What was posted; doubts are about the caption alone."""
+        return [replace(piece, doubt="") for piece in self.changes if piece.op != "ins"]
 
     @property
     def pieces(self) -> list[Piece]:
@@ -48,6 +52,10 @@ class ShownCaption:
         """Who changed something, each with its name."""
         makers = dict.fromkeys(piece.maker for piece in self.changes if piece.maker)
         return [(maker, origins.TITLES[maker]) for maker in makers]
+
+    def without_makers(self) -> "ShownCaption":
+        """The same as a spot check shows it: what changed, and not who changed it."""
+        return replace(self, done="", changes=[replace(piece, maker=None) for piece in self.changes])
 
     @property
     def doubts(self) -> int:
@@ -67,7 +75,8 @@ def caption(session: Session, shown: Shown, draft: Draft | None = None, private:
         made = [*made, (Maker.PERSON, edited)]
     pieces = origins.explained(shown.raw, made)
     if edited is None:
-        pieces = origins.doubted(pieces, unsupported(versions), UNSUPPORTED)
+        for start, end, why in unsupported(versions):
+            pieces = origins.doubted(pieces, [(start, end)], why)
     return ShownCaption(
         text=shown.offered if edited is None else edited,
         done="your draft" if edited is not None else origins.in_words(made),
@@ -82,11 +91,19 @@ def _is_older(draft: Draft, shown: Shown) -> bool:
     return draft.caption_version < shown.candidate.caption_version
 
 
-def unsupported(versions: Sequence[Version]) -> Sequence[tuple[int, int]]:
-    """Where the language model's proposal, if it is on offer, says what it was not given."""
+def unsupported(versions: Sequence[Version]) -> list[tuple[int, int, str]]:
+    """Where the language model's proposal, if it is on offer, says what it was not given, and why that is thought."""
     if len(versions) < 2 or origins.maker_of(versions[-1].made_by) is not Maker.LLM:
-        return ()
-    return faithfulness.check(versions[-2].text, versions[-1].text).unsupported
+        return []
+    given, said = versions[-2].text, versions[-1].text
+    sentences = faithfulness.check(given, said).sentences
+    return [(one.start, one.end, _why(one, given)) for one in sentences if not one.supported]
+
+
+def _why(sentence: Sentence, given: str) -> str:
+    """What speaks against a sentence, with the words of the original that it leans on."""
+    words = ", ".join(f"“{given[start:end]}”" for start, end in sentence.links[:MOST_LINKS])
+    return (OTHERWISE if sentence.support == 1 else UNSUPPORTED) + (f". It leans on {words}" if words else "")
 
 
 def taken_out(versions: Sequence[Version], private: Found | None) -> list[TakenOut]:
@@ -106,10 +123,10 @@ def _spans(evidence: Mapping[str, Any]) -> list[tuple[int, int, str]]:
 
 @dataclass(frozen=True)
 class ShownFields:
-    """The fields that the form begins with, where they come from, and those that the language model gave."""
+    """The fields that the form begins with, and those that stand as rules or the language model gave them."""
 
     values: Mapping[str, Any]
-    come_from: str = ""
+    ruled: frozenset[str] = frozenset()
     unchecked: frozenset[str] = frozenset()
 
 
@@ -122,12 +139,16 @@ def fields(
     by_rules = by_rules if isinstance(by_rules, dict) else {}
     guessed = {} if blind else queries.answered_fields(session, found.get("llm"))
     guessed = {name: value for name, value in guessed.items() if name not in by_rules}
+    values, checked = {**guessed, **by_rules}, set[str]()
     if draft and draft.fields:
-        values = _of_draft(session, draft)
-        checked = set(draft.fields.get("checked", ()))
-        left = {name for name, value in guessed.items() if values.get(name) == value and name not in checked}
-        return ShownFields(values, "your draft", frozenset(left))
-    return ShownFields({**guessed, **by_rules}, "rules, unchecked" if by_rules else "", frozenset(guessed))
+        values, checked = _of_draft(session, draft), set(draft.fields.get("checked", ()))
+
+    def left(given: Mapping[str, Any]) -> frozenset[str]:
+        return frozenset(
+            name for name, value in given.items() if value and values.get(name) == value and name not in checked
+        )
+
+    return ShownFields(values, left(by_rules), left(guessed))
 
 
 def _of_draft(session: Session, draft: Draft) -> dict[str, Any]:

@@ -115,9 +115,11 @@ def note_test(
     row = queries.locked(session, tested.id)
     if any(getattr(row, name) != getattr(tested, name) for name in ANOTHER_SERVER):
         return False
-    row.test, row.tested_at = found, func.clock_timestamp()
+    row.tested_at = func.clock_timestamp()
     if found["answers"]:
-        row.rung = rung
+        row.test, row.rung = found, rung
+    else:  # what an earlier test found of the server holds still
+        row.test = row.test | {"answers": False, "why": found["why"]}
     details = {"answers": found["answers"], "rung": rung.value if rung else None}
     jobs.record(
         session, "endpoint.tested", "endpoint", row.name, user_id=job.requested_by, job_id=job.id, details=details
@@ -125,6 +127,8 @@ def note_test(
     session.flush()
     if found["answers"]:
         note_success(session, row.id)
+    else:
+        note_failure(session, row.id, found["why"])
     return True
 
 

@@ -1,6 +1,7 @@
 """Forms of the endpoints' page."""
 
 import math
+import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from app.addresses import kind_of_host
 from app.config import KEY_NAME
 from app.endpoints.actions import Settings
 
+HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 PASTED = "/chat/completions"  # the whole address, as documentation shows it
 
 
@@ -27,7 +29,7 @@ def base_url(value: Any) -> str:
         raise ValueError("Use at most 300 plain characters.")
     try:
         parts = urlsplit(text)
-        port_is_one = parts.port is None or parts.port > 0
+        port_is_one = (parts.port is None or parts.port > 0) and bool(HOST.fullmatch(parts.netloc.rpartition("@")[2]))
     except ValueError:
         parts, port_is_one = urlsplit(""), False
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:

@@ -19,7 +19,7 @@ class EndpointState(StrEnum):
     RETIRED = "retired"
     DOWN = "down"
     UNTESTED = "untested"
-    SILENT = "silent"  # it did not answer its test
+    SILENT = "silent"  # it did not answer its last call, be it a test
     UNFIT = "unfit"  # it did, but never as asked
     ANSWERS = "answers"
 
@@ -29,11 +29,11 @@ def state(endpoint: Endpoint) -> EndpointState:
         return EndpointState.RETIRED
     if endpoint.failures >= OPENS_AFTER:
         return EndpointState.DOWN
-    if not endpoint.test:
-        return EndpointState.UNTESTED
-    if not endpoint.test["answers"]:
+    if endpoint.failures:
         return EndpointState.SILENT
-    return EndpointState.ANSWERS if endpoint.rung else EndpointState.UNFIT
+    if endpoint.rung and endpoint.test:
+        return EndpointState.ANSWERS
+    return EndpointState.UNFIT if endpoint.test.get("answers") else EndpointState.UNTESTED
 
 
 def cost(endpoint: Endpoint, tokens_in: int, tokens_out: int) -> float:

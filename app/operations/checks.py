@@ -176,7 +176,7 @@ def language_model(session: Session) -> Check:
     if used is None:
         return Check(name, "ok", "none is in use; rules alone clean captions")
     found = state(used)
-    if found is EndpointState.ANSWERS and not used.failures:
+    if found is EndpointState.ANSWERS:
         return Check(name, "ok", f"{used.name} answers ({used.model})")
     test_it = "Open Pre-filter, Language models, and test it."
     if found is EndpointState.DOWN:
@@ -186,6 +186,6 @@ def language_model(session: Session) -> Check:
         return Check(name, "bad", text, f"{used.last_error} It is called again by itself. {test_it}")
     if found is EndpointState.UNTESTED:
         return Check(name, "warn", f"{used.name} was never tested", test_it)
-    if found is EndpointState.ANSWERS:
-        return Check(name, "warn", f"the last calls of {used.name} failed", f"{used.last_error} {test_it}")
+    if found is EndpointState.SILENT:
+        return Check(name, "warn", f"{used.name} did not answer its last call", f"{used.last_error} {test_it}")
     return Check(name, "bad", f"{used.name} can't be used", f"{used.test.get('why', '')} {test_it}".strip())

@@ -112,7 +112,13 @@ def _many(count: Any, noun: str) -> str:
 
 
 def _ran(details: Details) -> str:
-    return f"{_many(details.get('count', 0), 'candidate')}, {details.get('dropped', 0)} dropped"
+    held = f", {details['held']} held" if details.get("held") else ""
+    return f"{_many(details.get('count', 0), 'candidate')}, {details.get('dropped', 0)} dropped{held}"
+
+
+def _trial(details: Details) -> str:
+    what = "comparing " if details.get("kind") == "compare" else "trying "
+    return f"{what}{' and '.join(details.get('sides') or ())} on {_many(details.get('candidates', 0), 'candidate')}"
 
 
 def _drawn(details: Details) -> str:
@@ -212,7 +218,7 @@ ACTS: Mapping[str, Act] = {
     "prompt.setting_changed": Act("changed the setting of {}", STAGES, _setting),
     "prompt.budget_begun": Act("began to count the budget of {} anew", STAGES),
     "prompt.budget_spent": Act("paused {}: its budget is spent", STAGES, _counts("tokens", "cost")),
-    "prompt.trial_started": Act("started {}", STAGES, _counts("kind", "candidates")),
+    "prompt.trial_started": Act("started {}", STAGES, _trial),
     "label_set.load_started": Act("started to load {}", STAGES),
     "label_set.loaded": Act("loaded {}", STAGES, _pictures),
     "classifier.training_started": Act("started to train {} from reviews", STAGES),

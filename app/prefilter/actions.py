@@ -16,6 +16,7 @@ from app.errors import Conflict, Invalid
 from app.prefilter import due, held, holding, queries, stages
 from app.prefilter.languages import CODES
 from app.prefilter.privacy import OF_STAGE
+from app.prompts import queries as prompts
 from app.tables import Candidate, CandidateState, FindingNow, Job, Stage, WorkQueue
 
 S = CandidateState
@@ -183,10 +184,12 @@ def adopt_versions(session: Session) -> None:
 
 
 def pause(session: Session, actor: Actor, name: str, *, paused: bool) -> None:
-    """Lets a stage take no more candidates, or go on where it was. Raises Invalid."""
+    """Lets a stage take no more candidates, or go on where it was. Raises Invalid, Conflict at a spent budget."""
     if name not in stages.BY_NAME:
         raise Invalid("There is no such stage.")
     row = session.scalars(select(Stage).where(Stage.name == name).with_for_update()).one()
+    if name == "llm" and not paused and prompts.is_spent(session):
+        raise Conflict("The budget is spent.", "Raise it first, on the page Prompts of the pre-filter.")
     was, row.paused = row.paused, paused
     session.flush()
     if paused and not was:

@@ -1,19 +1,23 @@
 """The audit sample: a share of what the stages filtered out goes to reviewers, blind."""
 
+from collections.abc import Mapping, Sequence
+
 from sqlalchemy import delete, func, insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from app import jobs
 from app.accounts.policies import Actor
-from app.curation import actions as curation
 from app.curation import moves
 from app.errors import Invalid
-from app.prefilter import caption_rules, evidence, queries
-from app.tables import Assignment, Candidate, CandidateState, CaptionKind, Job, Purpose, Setting, WorkQueue
+from app.prefilter import caption_rules, evidence, held, private_details, queries, recording
+from app.prefilter.policies import Offer, StageInput, StageResult
+from app.prefilter.privacy import Action
+from app.tables import Assignment, CandidateState, CaptionKind, Job, Purpose, Setting, WorkQueue
 
 BATCH = 200
 BY_RULES = "rules, for the audit"
+BY_PRIVATE_RULES = "private, for the audit"
 
 
 def set_audit(session: Session, actor: Actor, share: float, bound: float) -> Job | None:
@@ -56,9 +60,15 @@ def draw(session: Session) -> int:
     share = evidence.audit_settings(session).share
     wanted = evidence.to_audit(session, share, seed, BATCH) if share else []
     dropped = [one for one in moves.lock(session, wanted) if one.state is CandidateState.FILTERED_OUT]
-    raw = {item.candidate_id: item.caption for item in queries.inputs(session, [one.id for one in dropped])}
+    inputs = {item.candidate_id: item for item in queries.inputs(session, [one.id for one in dropped])}
+    looked_at = queries.looked_at(session, "private", list(inputs))
+    left_out = held.actions(session)["private"]
     for candidate in dropped:
-        _look_like_the_others(session, candidate, raw.get(candidate.id, ""))
+        item = inputs[candidate.id]
+        offers = [] if candidate.caption_version > 1 else _cleaned(item)
+        if candidate.id not in looked_at:
+            offers += _without_private_details(item, offers, left_out)
+        recording.offer(session, [StageResult(candidate.id, offers=offers)])
     rows = [
         {"candidate_id": one.id, "round": one.round, "purpose": Purpose.AUDIT, "slot": 1, "priority": one.priority}
         for one in dropped
@@ -68,9 +78,16 @@ def draw(session: Session) -> int:
     return len(rows)
 
 
-def _look_like_the_others(session: Session, candidate: Candidate, raw: str) -> None:
+def _cleaned(item: StageInput) -> list[Offer]:
     """What a stage before the caption rules stopped has no cleaned caption yet; without one it would stand out."""
-    cleaned = caption_rules.clean(raw).text
-    if cleaned and candidate.caption_version <= 1 and cleaned != raw:
-        made = curation.add_caption(session, candidate.id, CaptionKind.CLEANED, cleaned, BY_RULES, candidate.caption_id)
-        curation.offer_caption(session, candidate, made)
+    cleaned = caption_rules.clean(item.caption).text
+    return [Offer(CaptionKind.CLEANED, cleaned, BY_RULES, item.caption_id)] if cleaned else []
+
+
+def _without_private_details(item: StageInput, offers: Sequence[Offer], left_out: Mapping[str, str]) -> list[Offer]:
+    """Nor has any stage looked for private details in it: what rules can tell is left out here too."""
+    text = offers[-1].text if offers else item.offered
+    found = [d for d in private_details.find(text) if left_out.get(d.kind) in (Action.REDACT, Action.HOLD)]
+    kept = private_details.without(text, found)
+    based_on = None if offers else item.offered_id
+    return [Offer(CaptionKind.PROPOSED, kept, BY_PRIVATE_RULES, based_on)] if found and kept.strip() else []

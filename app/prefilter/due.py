@@ -14,6 +14,7 @@ from app import jobs
 from app.config import settings
 from app.curation import moves, orders
 from app.prefilter import stages
+from app.prompts import queries as prompts
 from app.tables import Candidate, CandidateState, Endpoint, Job, Stage, StageTodo, WaitReason
 
 AHEAD = 200
@@ -121,11 +122,12 @@ def go_on(session: Session, stage: str, candidate_ids: Sequence[int]) -> None:
 
 
 def goes_on_without(session: Session) -> bool:
-    """Whether the language model is down, and candidates need not wait for it."""
+    """Whether the language model is down or its budget spent, and candidates need not wait for it."""
     setting = session.get_one(Stage, "llm").setting
     if setting.get("required") or not setting.get("endpoint"):
         return False
-    return session.scalar(select(Endpoint.down_since).where(Endpoint.id == setting["endpoint"])) is not None
+    is_down = session.scalar(select(Endpoint.down_since).where(Endpoint.id == setting["endpoint"])) is not None
+    return is_down or prompts.is_spent(session)
 
 
 def send_ahead(session: Session) -> int:

@@ -18,6 +18,7 @@ from app.prefilter import faithfulness_words as words
 
 Span = tuple[int, int]
 
+LONGEST_SEGMENT = 200  # words; cost grows with its square
 MOST_PLACES = 50  # of one word; a text that repeats itself more often is no caption
 
 
@@ -187,10 +188,17 @@ def _read(text: str) -> list[_Token]:
 
 def _tokens(text: str) -> Iterator[_Token]:
     sentence = clause = segment = 0
-    before = ""
-    for match in _TOKEN.finditer(text):
+    before, heads = "", False
+    for number, match in enumerate(_TOKEN.finditer(text), start=1):
         kind, raw = match.lastgroup, match.group()
-        if kind == "stop":
+        segment += number % LONGEST_SEGMENT == 0
+        if raw == ":" and _is_heading(before, text, match.start()):
+            heads = True
+            yield _Token(*match.span(), "for", False, sentence, clause, segment)
+        elif heads and _LISTED.match(text, match.start()):
+            segment += 1
+        elif kind == "stop":
+            heads = False
             sentence, clause, segment = sentence + 1, clause + 1, segment + 1
         elif kind == "clause":
             clause, segment = clause + 1, segment + 1
@@ -200,7 +208,8 @@ def _tokens(text: str) -> Iterator[_Token]:
             if _takes_sign(before):
                 yield _Token(*match.span(), *_SIGN[raw == "+"], sentence, clause, segment)
         elif kind == "unspaced":
-            for start, end in _pairs(match):
+            for pair, (start, end) in enumerate(_pairs(match), start=1):
+                segment += pair % LONGEST_SEGMENT == 0
                 yield _Token(start, end, text[start:end], True, sentence, clause, segment)
         elif kind:
             word = _folded(raw)
@@ -211,6 +220,14 @@ def _tokens(text: str) -> Iterator[_Token]:
             for part, claims in _compared(kind, raw, word, before):
                 yield _Token(*match.span(), part, claims, sentence, clause, segment)
         before = raw if kind not in ("stop", "clause", "comma") else ""
+
+
+def _is_heading(word: str, text: str, at: int) -> bool:
+    """Negative: CD3, CD5, or a list of lines below: a sign or a negation alone on its line, up to the colon."""
+    folded = _folded(word)
+    if folded not in words.SIGNS and folded not in words.NEGATIONS:
+        return False
+    return text[text.rfind("\n", 0, at) + 1 : at].strip(" \t-–•*·") == word
 
 
 def _compared(kind: str, raw: str, word: str, before: str) -> Iterator[tuple[str, bool]]:
@@ -262,6 +279,8 @@ def _negate(tokens: Iterable[_Token]) -> None:
 def _scope(clause: list[_Token], plain: list[str], at: int) -> list[_Token]:
     """From a negation on: to the comma, or through a list that ends in *or*."""
     rest = clause[at + 1 :]
+    if plain[at + 1 : at + 2] == [":"]:
+        return rest
     joined = [number for number, word in enumerate(plain[at + 1 :]) if word in words.ALTERNATIVES]
     return [token for number, token in enumerate(rest) if token.segment <= _last_segment(rest, joined, clause[at])]
 
@@ -335,6 +354,7 @@ _TOKEN = re.compile(
     r"|(?P<term>(?:(?![\u3040-\u30ff\u3400-\u9fff])[^\W\d_]|[\u0300-\u036f])+(?:['’]t(?!\w))?)",
     re.IGNORECASE,
 )
+_LISTED = re.compile(r"(?<=:)[^\S\n]*\n|\n\s*[-–•*·]\s")
 _CLOSING = re.compile(r"[\s)\]\"'”’%+]{0,3}[.!?…。！？]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _DIGITS = re.compile(r"[^\d]")

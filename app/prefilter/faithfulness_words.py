@@ -38,6 +38,8 @@ ABBREVIATIONS = {
     "ln": "lymph node",
     "fna": "fine needle aspiration",
     "bx": "biopsy",
+    "dx": "diagnosis",
+    "ddx": "differential diagnosis",
     "hx": "history",
     "mets": "metastasis",
     "y/o": "year",
@@ -76,6 +78,7 @@ SYNONYMS = {
     "neoplasms": "neoplasia",
     "neoplastic": "neoplasia",
     "percent": "%",
+    "vs": "versus",
     "micron": "μm",
     "microns": "μm",
     "um": "μm",
@@ -101,7 +104,7 @@ NEUTRAL = _words(
     containing include includes including evidence diagnosis diagnosed diagnostic finding findings appearance
     old aged year years
     compose composed characterized characterised consist consists consisting taken using used exhibit exhibits
-    exhibiting set arise arises arising involve involves involving
+    exhibiting presents presenting presented set arise arises arising involve involves involving
     el la los las un una unos unas de del al y o en con por para que se es son su como este esta imagen muestra
     muestran observa observan caso corte tincion
     le les des du au aux et ou une dans avec par pour qui est sont ce cette montre image coupe

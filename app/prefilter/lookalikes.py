@@ -30,7 +30,7 @@ class Likely(NamedTuple):
 def likely(session: Session, encoder: Encoder, image_id: int, hash_: int | None, radius: int) -> list[Likely]:
     """Those that may show the same view as this one, the nearest first; not those that are known to be copies.
 
-    Approximate where the vectors have an index: `bench near-duplicates` gives the share of the nearest that are found.
+    Approximate where the vectors have an index: `bench shared-views` gives the share of the nearest that are found.
     """
     mine = session.scalar(select(Embedding.vec).filter_by(encoder_id=encoder.id, image_id=image_id))
     if mine is None:

@@ -34,7 +34,7 @@ DONE = {
     Maker.LLM: "proposed by the language model",
     Maker.PERSON: "edited by hand",
 }
-WORD = re.compile(r"[^\W_]+")
+BEFORE = 60  # code points that tell where a private detail stood
 BY_STAGE = re.compile(r"(rules|carousel|private|llm) \S+")
 
 
@@ -133,7 +133,7 @@ def doubted(pieces: Iterable[Piece], spans: Iterable[tuple[int, int]], doubt: st
 
 @dataclass(frozen=True)
 class TakenOut:
-    """A private detail that was cut from a caption: its kind, its words, and the last words before it that stayed."""
+    """A private detail that was cut from a caption: its kind, its words, and the end of what stayed before it."""
 
     kind: str
     words: str
@@ -153,11 +153,8 @@ def taken_out(before: str, after: str, spans: Iterable[tuple[int, int, str]]) ->
         for start, end, kind in sorted(spans)
         if before[start:end] not in after or any(first < end and start < last for first, last in cut)
     ]
-    stayed = before
-    for start, end, _ in out:
-        stayed = stayed[:start] + " " * (end - start) + stayed[end:]
-    return [TakenOut(kind, before[start:end], _last_words(stayed[:start])) for start, end, kind in out]
-
-
-def _last_words(text: str, count: int = 3) -> str:
-    return " ".join(WORD.findall(text)[-count:])
+    made, stayed, last = [], "", 0
+    for start, end, kind in out:
+        stayed, last = stayed + before[last:start], end
+        made.append(TakenOut(kind, before[start:end], stayed[-BEFORE:]))
+    return made

@@ -75,9 +75,9 @@ def strongest(kinds: Iterable[str], actions: Mapping[str, str]) -> Action:
     return max(done, key=order.index, default=Action.PASS)
 
 
-def doing(actions: Mapping[str, str], wanted: Action) -> list[str]:
-    """The kinds about which this is done."""
-    return [kind for kind, action in actions.items() if action == wanted]
+def doing(actions: Mapping[str, str], *wanted: Action) -> list[str]:
+    """The kinds about which one of these is done."""
+    return [kind for kind, action in actions.items() if action in wanted]
 
 
 def counted(kinds: Mapping[str, int]) -> str:

@@ -5,7 +5,7 @@ Names and places are found where a word beside them tells ("Mrs. Smith", "Pacien
 """
 
 import re
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -29,13 +29,21 @@ def find(text: str) -> list[Detail]:
 
 
 def merged(details: Iterable[Detail]) -> list[Detail]:
-    """Details in order; of two that overlap the kind that says more stays, of one kind the longer."""
+    """Details in order; where two overlap the kind that says more stays, of one kind the longer.
+
+    What the other says beside it stays too: in "Ann Lee MRN 1234" both are found.
+    """
     kept: list[Detail] = []
     for detail in sorted(details, key=lambda one: (_RANK[one.kind], one.start - one.end, one.start)):
-        at = bisect_left(kept, detail.start, key=lambda other: other.start)
-        follows = at == 0 or kept[at - 1].end <= detail.start
-        if follows and (at == len(kept) or detail.end <= kept[at].start):
-            kept.insert(at, detail)
+        at = bisect_right(kept, detail.start, key=lambda other: other.end)
+        start, parts = detail.start, []
+        while at < len(kept) and kept[at].start < detail.end:
+            parts.append((at, start, kept[at].start))
+            start, at = kept[at].end, at + 1
+        parts.append((at, start, detail.end))
+        for before, low, high in reversed(parts):
+            if high - low >= (LEAST_BESIDE if len(parts) > 1 else 1):
+                kept.insert(before, Detail(low, high, detail.kind))
     return kept
 
 
@@ -45,7 +53,8 @@ def without(text: str, details: Collection[Detail]) -> str:
         return text
     pieces, last = [], 0
     for detail in sorted(details):
-        lead = _LEAD.search(text, max(last, detail.start - 30), detail.start) if detail.kind in _LED else None
+        leads = _LEADS.get(detail.kind)
+        lead = leads.search(text, max(last, detail.start - 40), detail.start) if leads else None
         pieces.append(text[last : lead.start() if lead else detail.start])
         last = detail.end
     text = "\0".join([*pieces, text[last:]])
@@ -117,7 +126,7 @@ def _names(text: str) -> Iterator[Detail]:
 
 
 def _places(text: str) -> Iterator[Detail]:
-    for pattern in (_HOSPITAL, _HOSPITAL_OF, _STREET, _CITY_STATE):
+    for pattern in (_HOSPITAL, _HOSPITAL_OF, _STREET, _CITY_STATE, _GERMAN_TOWN):
         yield from _all(PrivateKind.PLACE, pattern, text)
 
 
@@ -126,6 +135,7 @@ def _all(kind: PrivateKind, pattern: re.Pattern[str], text: str) -> Iterator[Det
 
 
 FEWEST_DIGITS = 4
+LEAST_BESIDE = 3  # characters of a detail beside another that count
 _RULES = (_emails, _links, _handles, _records, _phones, _dates, _ages, _names, _places)
 _RANK = {  # "Saint Luke Hospital" is a place, though a name is in it
     kind: rank
@@ -210,7 +220,7 @@ _NAMED = re.compile(
     rf"(?<!\w)(?:(?P<title>{phrases.TITLES}) |(?:{phrases.NAME_FOLLOWS})(?: ?: ?| ))"
     rf"(?:(?:{phrases.TITLES}) )?(?P<name>{_NAME})"
 )
-_CAPITAL = r"[^\W\d_a-zß-öø-ÿ][\w.'’-]*"
+_CAPITAL = r"[^\W\d_a-zß-öø-ÿ][\w.'’-]{0,40}"  # bounded: every letter of a long run may begin one
 _HOSPITAL = re.compile(
     rf"(?<!\w)(?!(?:The|Our|This|A|In|At)\s){_CAPITAL}(?:\s(?:(?:of|and|&|de)\s)?{_CAPITAL}){{0,4}}\s(?:{phrases.HOSPITALS})(?!\w)"
 )
@@ -227,14 +237,32 @@ _STREET = re.compile(
 _CITY_STATE = re.compile(
     rf"(?<!\w){_CAPITAL}(?:\s{_CAPITAL}){{0,2}},\s?(?:{phrases.STATES})(?:\s\d{{5}}(?:-\d{{4}})?)?(?!\w)"
 )
-
-_LED = (PrivateKind.DATE, PrivateKind.PLACE, PrivateKind.AGE)
-_LEAD = re.compile(
-    r"(?<!\w)(?:on|in|at|from|near|dated|since|of|aged|el|en|del|le|à|au|am|vom|aus|im|in|il|da|em|no|na)\s(?:the\s|el\s|la\s|den\s)?\Z",
-    re.IGNORECASE,
+# German writes every noun with a capital: a town is told by its ending, behind the word for "from".
+_GERMAN_TOWN = re.compile(
+    rf"(?<=\b[Aa]us )(?!(?:Men|Schl|D|R|Kl)ingen\b)"
+    rf"(?:{phrases.GERMAN_TOWNS}|[A-ZÄÖÜ][a-zäöüß]+(?:ingen|burg|heim|hausen|furt))(?!\w)"
 )
+
+
+def _leading(words: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w)(?:{words})\Z", re.IGNORECASE)
+
+
+_WHERE = (
+    r"(?:on|in|at|from|near|dated|since|of|aged|el|en|del|le|à|au|am|vom|aus|im|il|da|em|no|na)\s"
+    r"(?:(?:the|el|la|den)\s)?"
+)
+_LEADS = {  # what goes with a detail of this kind, where it stands right before it
+    PrivateKind.DATE: _leading(rf"(?:{phrases.DATE_LEADS})\.?(?:\s?:)?\s(?:{_WHERE})?|{_WHERE}"),
+    PrivateKind.PLACE: _leading(_WHERE),
+    PrivateKind.AGE: _leading(_WHERE),
+    PrivateKind.NAME: _leading(rf"(?:{phrases.NAME_LEADS})\s?:\s?|(?:named|called|llamad[oa]|namens)\s"),
+    PrivateKind.RECORD_NUMBER: _leading(rf"(?:{phrases.RECORD_LEADS})[,:]?\s"),
+    PrivateKind.EMAIL: _leading(rf"(?:{phrases.MAIL_LEADS})\s?:?\s"),
+    PrivateKind.PHONE: _leading(rf"(?:{phrases.MAIL_LEADS})\s?:?\s"),
+}
 _TIDY = (
-    (re.compile(r"\0(?:[ \t,;:|/–—-]*\0)+"), "\0"),
+    (re.compile(rf"\0(?:(?:[ \t,;:|/–—-]|\b(?:{phrases.AND})\b)*\0)+"), "\0"),
     (re.compile(r"[(\[][ \t,;:]*\0[ \t,;:]*[)\]]"), "\0"),
     (re.compile(r"^[^\w\n\0]*\0[^\w\n\0]*(?:\n|\Z)", re.MULTILINE), ""),
     (re.compile(r"^[ \t]*\0[ \t,;:|/.–—-]*", re.MULTILINE), ""),

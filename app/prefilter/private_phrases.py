@@ -57,6 +57,24 @@ NO_NAMES = _words(
     """
 )
 
+# Words that mean nothing once the detail behind them is cut.
+DATE_LEADS = (
+    r"born|dob|d\.o\.b|date(?: of birth)?|birth ?date|geboren|geb|geburtsdatum|datum|née?|date de naissance|nat[oa]|"
+    r"data di nascita|nacid[oa]|fecha(?: de nacimiento)?|nascid[oa]|data(?: de nascimento)?|do[ğg]um tarihi|tarih"
+)
+NAME_LEADS = (
+    r"patient(?:in|e)?(?:'s name| name)?|pt\.? name|name(?: of (?:the )?patient| der patientin| des patienten)?|"
+    r"nombre(?: del paciente)?|nom(?: du patient)?|nome(?: del paziente| do paciente)?|paciente|paziente|"
+    r"hasta(?: ad[ıi])?|ad[ıi](?: soyad[ıi])?"
+)
+RECORD_LEADS = r"case|fall|caso|cas|olgu|vaka|specimen|accession|record"
+MAIL_LEADS = r"(?:(?:or|and|oder|o|ou) )?(?:e-?mail|mail|contact|reach|write|correo|courriel)(?: me| us)?(?: at| to)?"
+AND = r"and|or|und|oder|et|ou|y|o|e|ve"
+
+GERMAN_TOWNS = (
+    r"Berlin|München|Köln|Frankfurt|Stuttgart|Dresden|Leipzig|Bremen|Hannover|Mainz|Jena|Münster|Wien|Graz|Zürich|"
+    r"Bern|Basel"
+)
 HOSPITALS = (
     r"Hospitals?|Clinics?|Medical Cent(?:er|re)|Cancer Cent(?:er|re)|Infirmary|Klinikum|Kliniken|Krankenhaus|Hastanesi|"
     r"Universit(?:y|ätsklinikum)|[ÜU]niversitesi|Health Cent(?:er|re)"

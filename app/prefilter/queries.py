@@ -321,6 +321,14 @@ def known_findings(session: Session, stage: str, version: str, hashes: dict[int,
     return {row.candidate_id: row for row in rows if hashes[row.candidate_id] == row.input_hash}
 
 
+def looked_at(session: Session, stage: str, candidate_ids: Sequence[int]) -> set[int]:
+    """Those of the candidates on which a stage's finding stands."""
+    of_stage = (FindingNow.stage == stage) & (FindingNow.outcome == Outcome.OK) & FindingNow.stale.is_(False)
+    return set(
+        session.scalars(select(FindingNow.candidate_id).where(of_stage, FindingNow.candidate_id.in_(candidate_ids)))
+    )
+
+
 def labelled(session: Session, stage: str, label: str, candidate_ids: Sequence[int]) -> set[int]:
     """Those of the candidates that a stage labels so now."""
     this = (FindingNow.stage == stage) & (FindingNow.label == label) & FindingNow.stale.is_(False)

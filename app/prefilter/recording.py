@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -31,6 +31,14 @@ from app.tables import (
 S = CandidateState
 
 
+class Sent(NamedTuple):
+    """How many candidates of a batch went on, were stopped, or are held for an admin."""
+
+    passed: int = 0
+    dropped: int = 0
+    held: int = 0
+
+
 def write_results(
     session: Session,
     stage: stages.Stage,
@@ -38,8 +46,8 @@ def write_results(
     results: Sequence[StageResult],
     hashes: Mapping[int, str],
     job_id: int | None,
-) -> tuple[int, int]:
-    """Writes a batch's findings and sends each candidate on or stops it. Returns (passed, dropped).
+) -> Sent:
+    """Writes a batch's findings and sends each candidate on or stops it.
 
     Only candidates whose due row still carries the batch's token and that are still being filtered are touched.
     What was looked at under a setting or version that no longer holds is given back instead.
@@ -48,7 +56,7 @@ def write_results(
     token = batch.token
     if row.setting != batch.setting or row.active_version != stage.version:
         due.give_back(session, stage, token)
-        return 0, 0
+        return Sent()
     by_id = {result.candidate_id: result for result in results}
     if stage.name == "sameness":
         return _write_sameness(session, stage, row, token, by_id, job_id)
@@ -59,8 +67,8 @@ def write_results(
     keep_words(session, kept)
     write_findings(session, stage.name, row.active_version, kept, hashes, job_id)
     offer(session, kept)
-    passed, dropped = _send_on(session, stage, row, kept)
-    return passed + late, dropped
+    sent = _send_on(session, stage, row, kept)
+    return sent._replace(passed=sent.passed + late)
 
 
 def _still_due(
@@ -133,7 +141,7 @@ def _append(session: Session, key: dict[str, Any], result: StageResult, job_id: 
     return session.scalars(statement.returning(Finding.id)).one()
 
 
-def _send_on(session: Session, stage: stages.Stage, row: Stage, results: Sequence[StageResult]) -> tuple[int, int]:
+def _send_on(session: Session, stage: stages.Stage, row: Stage, results: Sequence[StageResult]) -> Sent:
     sides: dict[Verdict, list[int]] = {side: [] for side in Verdict}
     released = _released(session, stage.name, [result.candidate_id for result in results])
     for result in results:
@@ -143,7 +151,7 @@ def _send_on(session: Session, stage: stages.Stage, row: Stage, results: Sequenc
     moves.filter_out(session, sides[Verdict.DROP], stage.name)
     moves.hold(session, sides[Verdict.HOLD], stage.name)
     due.go_on(session, stage.name, sides[Verdict.PASS])
-    return len(sides[Verdict.PASS]), len(sides[Verdict.DROP]) + len(sides[Verdict.HOLD])
+    return Sent(*(len(sides[side]) for side in (Verdict.PASS, Verdict.DROP, Verdict.HOLD)))
 
 
 def _write_late(
@@ -218,7 +226,7 @@ def _write_sameness(
     token: UUID,
     by_id: dict[int, StageResult],
     job_id: int | None,
-) -> tuple[int, int]:
+) -> Sent:
     sameness.lock_grouping(session)
     image_of = dict(session.execute(select(Candidate.id, Candidate.image_id).where(Candidate.id.in_(by_id))).all())
     sameness.save_hashes(session, [(image_of[r.candidate_id], r.pdq, r.pdq_quality) for r in by_id.values() if r.pdq])
@@ -238,9 +246,9 @@ def _write_sameness(
             hashes[id_] = verdict.looked_at
         results.append(result)
     write_findings(session, stage.name, row.active_version, results, hashes, job_id)
-    passed, dropped = _send_on(session, stage, row, results)
+    sent = _send_on(session, stage, row, results)
     _revise(session, stage, row, verdicts, [one for one in locked if one.id not in mine], job_id)
-    return passed, dropped
+    return sent
 
 
 def hold_sameness(session: Session) -> Stage:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -14,9 +14,11 @@ from app import jobs
 from app.accounts.policies import Actor
 from app.endpoints import queries as endpoint_queries
 from app.errors import Conflict, Invalid
+from app.prefilter import due
+from app.prefilter.stages import BY_NAME
 from app.prompts import queries
 from app.prompts.policies import Budget, Mode, Wanted
-from app.prompts.queries import Question
+from app.prompts.queries import Drawn, Question
 from app.tables import (
     Candidate,
     CandidateState,
@@ -132,6 +134,8 @@ def change_setting(session: Session, actor: Actor, changes: Changes) -> None:
     jobs.record(session, "prompt.setting_changed", "stage", "llm", user_id=actor.user_id, details=details)
     if (before.with_picture, before.min_support) != (after.with_picture, after.min_support):
         _everyone_again(session, actor)
+    if before.required and not after.required:
+        due.submit_stage(session, BY_NAME["llm"])  # lets those go on that waited for a silent model or a spent budget
     if before.mode is not after.mode:
         arguments = {"stage": "llm"}
         jobs.submit(session, "threshold", WorkQueue.CPU, arguments, unit="candidates", requested_by=actor.user_id)
@@ -204,10 +208,11 @@ def try_prompt(session: Session, actor: Actor, prompt_id: int, endpoint_id: int,
     """Tries a prompt on ten candidates by lot. Raises NotFound, and Conflict when there is none."""
     side = _side(session, prompt_id, endpoint_id, with_picture)
     draw = session.scalar(select(func.count()).select_from(Trial)) or 0
-    candidates = queries.some_candidates(session, TRIED, draw)
-    if not candidates:
-        raise Conflict("There is no candidate with a caption to try it on.", "Import posts first.")
-    return _begin(session, actor, TrialKind.TRY, [side], candidates)
+    drawn = queries.some_candidates(session, TRIED, draw)
+    if not drawn.candidates:
+        said = "There is no candidate with a caption that may be sent."
+        raise Conflict(said, "Import posts, and let the stage Private details look at their captions.")
+    return _begin(session, actor, TrialKind.TRY, [side], drawn)
 
 
 def compare(session: Session, actor: Actor, sides: list[tuple[int, int, bool]], count: int) -> Trial:
@@ -215,10 +220,11 @@ def compare(session: Session, actor: Actor, sides: list[tuple[int, int, bool]], 
     made = [_side(session, *side) for side in sides]
     if made[0] == made[1]:
         raise Invalid("Both sides are the same.", fields={"prompt_2": "Choose another version or another model."})
-    candidates = queries.decided_candidates(session, count)
-    if not candidates:
-        raise Conflict("Nobody has decided anything yet.", "Compare once candidates are accepted or rejected.")
-    return _begin(session, actor, TrialKind.COMPARE, made, candidates)
+    drawn = queries.decided_candidates(session, count)
+    if not drawn.candidates:
+        said = "Nobody has decided anything yet whose caption may be sent."
+        raise Conflict(said, "Compare once candidates that Private details looked at are accepted or rejected.")
+    return _begin(session, actor, TrialKind.COMPARE, made, drawn)
 
 
 def _side(session: Session, prompt_id: int, endpoint_id: int, with_picture: bool) -> dict[str, Any]:
@@ -229,13 +235,14 @@ def _side(session: Session, prompt_id: int, endpoint_id: int, with_picture: bool
     return {"endpoint": endpoint.id, "prompt": prompt.id, "with_picture": with_picture}
 
 
-def _begin(
-    session: Session, actor: Actor, kind: TrialKind, sides: list[dict[str, Any]], candidates: list[int]
-) -> Trial:
+def _begin(session: Session, actor: Actor, kind: TrialKind, sides: list[dict[str, Any]], drawn: Drawn) -> Trial:
+    candidates, left_out = drawn.candidates, drawn.left_out
     trial = Trial(kind=kind, sides=sides, candidates=candidates, made_by=actor.user_id)
+    trial.result = {"left_out": asdict(left_out)} if left_out else {}
     session.add(trial)
     session.flush()
-    details = {"kind": kind.value, "candidates": len(candidates)}
+    named = [side.title for side in queries.sides(session, trial)]
+    details = {"kind": kind.value, "sides": named, "candidates": len(candidates)}
     jobs.record(session, "prompt.trial_started", "trial", trial.id, user_id=actor.user_id, details=details)
     job = jobs.submit(
         session,

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.curation.vocabulary import FIELDS, MAGNIFICATIONS, ORGANS, SPECIES, STAINS
 from app.prefilter.languages import LANGUAGES
@@ -34,6 +34,8 @@ def _enum(values: Iterable[str]) -> dict[str, Any]:
 
 class Answer(BaseModel):
     """A model's answer. Only `relevant` and `caption` must be right: a field's value off its list counts as unknown."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # an error would quote the post
 
     relevant: str = Field(json_schema_extra=_enum(SCORES))
     reason: str = Field(json_schema_extra=_enum([NONE, *REASONS]))

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import quantiles
 
-from app.prefilter.caption_diff import word_diff
 from app.prefilter.proof import Estimate, exact_interval
 
 RELEVANT = 0.5  # "unsure" counts as relevant: it goes on to a reviewer
@@ -51,24 +51,9 @@ def paired(both: Sequence[tuple[bool, bool]]) -> Difference | None:
     )
 
 
-def distance(proposed: str, published: str) -> float:
-    """From 0 (equal) to 1: characters put in or taken out, word by word, by the length of both texts."""
-    length = len(proposed) + len(published)
-    changed = sum(len(piece.text) for piece in word_diff(proposed, published) if piece.op != "same")
-    return changed / length if length else 0.0
-
-
 def quartiles(values: Sequence[float]) -> tuple[float, float, float] | None:
     """The lower quartile, the median and the upper one, interpolated; None for no values."""
-    ordered = sorted(values)
-    if not ordered:
+    if not values:
         return None
-    first, median, third = (_quantile(ordered, share) for share in (0.25, 0.5, 0.75))
+    first, median, third = quantiles([*values] if len(values) > 1 else [*values] * 2, n=4, method="inclusive")
     return first, median, third
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

@@ -9,30 +9,45 @@ from app.prompts.answers import CAPTION_LIMIT, visible
 LONGER = 1.2  # times the original; a model that writes more explains
 KEPT = 0.2  # of the original; what keeps less says something else, as a caption that gives orders may want
 
+RULES = {
+    "support": "too few of its words are in the original",
+    "longer": f"longer than {LONGER:g} times the original",
+    "unseen": f"the model saw only the first {CAPTION_LIMIT:,} characters",
+    "kept": f"less than {KEPT:.0%} of the original is kept",
+}
+
 
 @dataclass(frozen=True)
 class Proposal:
     """A model's caption. `unsupported` are [start, end] of its sentences that the original does not say.
 
-    Where it `rewrote` too much, it is not offered.
+    Where it rewrote too much, by the rules that it `struck`, it is not offered.
     """
 
     text: str
     support: float
     unsupported: list[list[int]]
-    rewrote: bool
+    struck: list[str]
+
+    @property
+    def rewrote(self) -> bool:
+        return bool(self.struck)
 
 
 def judged(original: str, caption: str, min_support: float) -> Proposal:
     """The caption of an answer against what the model was given. An empty one stands for no proposal."""
     text = visible(caption.replace("\r\n", "\n").replace("\r", "\n")).strip()
     if not text or text == original.strip():
-        return Proposal(original if text else "", 1.0, [], rewrote=False)
+        return Proposal(original if text else "", 1.0, [], [])
     found = faithfulness.check(original, text)
-    too_long = len(text) > LONGER * len(original)
-    unseen = len(original) > CAPTION_LIMIT  # the model got only its beginning
-    rewrote = found.support < min_support or too_long or unseen or _kept(original, text) < KEPT
-    return Proposal(text, round(found.support, 4), [list(span) for span in found.unsupported], rewrote)
+    rules = {
+        "support": found.support < min_support,
+        "longer": len(text) > LONGER * len(original),
+        "unseen": len(original) > CAPTION_LIMIT,  # the model got only its beginning
+        "kept": _kept(original, text) < KEPT,
+    }
+    struck = [name for name, is_broken in rules.items() if is_broken]
+    return Proposal(text, round(found.support, 4), [list(span) for span in found.unsupported], struck)
 
 
 def _kept(original: str, text: str) -> float:

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app import jobs
+from app.candidates.queries import withheld
 from app.errors import NotFound
 from app.prefilter.queries import stage_row
+from app.prompts import policies, sendable
 from app.prompts.policies import Spent, Wanted
+from app.prompts.sendable import LeftOut
 from app.tables import (
     Candidate,
     CandidateState,
@@ -22,6 +25,7 @@ from app.tables import (
     Job,
     LlmAnswer,
     Prompt,
+    ReviewReason,
     StageTodo,
     Trial,
     User,
@@ -29,6 +33,9 @@ from app.tables import (
 
 S = CandidateState
 RECENT = timedelta(minutes=10)
+PAUSE = timedelta(minutes=1)
+# Reasons of a rejection that say nothing of whether picture and caption are relevant.
+NOT_ABOUT_RELEVANCE = ("person_recognisable", "duplicate", "image_too_poor", "unclear_panels")
 
 
 def wanted(session: Session) -> Wanted:
@@ -110,9 +117,15 @@ def spent(session: Session, since: datetime | None = None) -> Spent:
     return Spent(float(row[0]), int(row[1]), int(row[2]), row[3])
 
 
+def is_spent(session: Session) -> bool:
+    """Whether nothing may be asked any more."""
+    budget = wanted(session).budget
+    return budget is not None and policies.is_spent(budget, spent(session, budget.begins))
+
+
 @dataclass(frozen=True)
 class Pace:
-    """How many candidates wait for the stage, of them `ahead` that went on without it; answers a minute of late."""
+    """How many candidates wait for the stage, `ahead` of them went on without it; answers a minute while it asks."""
 
     waiting: int
     ahead: int
@@ -129,12 +142,18 @@ def pace(session: Session) -> Pace:
     ahead = waits.join(Candidate, Candidate.id == StageTodo.candidate_id).where(
         or_(Candidate.state != S.FILTERING, StageTodo.candidate_id.in_(later))
     )
-    recent = select(func.count(), func.min(LlmAnswer.at), func.clock_timestamp()).where(
-        LlmAnswer.at > func.clock_timestamp() - RECENT
-    )
-    count, first, now = session.execute(recent).one()
-    minutes = (now - first).total_seconds() / 60 if count else 0.0
-    return Pace(session.scalar(waits) or 0, session.scalar(ahead) or 0, count / max(minutes, 1 / 60) if count else 0.0)
+    return Pace(session.scalar(waits) or 0, session.scalar(ahead) or 0, _per_minute(session))
+
+
+def _per_minute(session: Session) -> float:
+    """Answers to the stage itself by the minutes in which it asked. One after a pause took as long as its own call."""
+    since = func.clock_timestamp() - RECENT
+    gap = func.extract("epoch", LlmAnswer.at - func.lag(LlmAnswer.at).over(order_by=LlmAnswer.at))
+    took = case((gap <= PAUSE.total_seconds(), gap), else_=LlmAnswer.seconds).label("took")
+    of_stage = select(Job.id).where(Job.id == LlmAnswer.job_id, Job.kind == "prefilter")
+    each = select(took).where(LlmAnswer.at > since, of_stage.exists()).subquery()
+    count, seconds = session.execute(select(func.count(), func.sum(each.c.took))).one()
+    return 60 * count / max(float(seconds), 0.001) if count else 0.0
 
 
 def stage_job(session: Session) -> Job | None:
@@ -203,45 +222,56 @@ def sides(session: Session, trial: Trial) -> list[SideShown]:
     ]
 
 
-def some_candidates(session: Session, count: int, draw: int) -> list[int]:
-    """Candidates with a caption that nobody withdrew or flagged, by lot; `draw` is the lot's number."""
-    alive = Candidate.state.in_([S.FILTERING, S.QUEUED, S.FILTERED_OUT, S.ACCEPTED, S.REJECTED])
-    return _drawn(session, alive, count, draw)
+@dataclass(frozen=True)
+class Drawn:
+    """Candidates by lot; where they are fewer than wanted, how many are left out and why."""
+
+    candidates: list[int]
+    left_out: LeftOut | None = None
 
 
-def decided_candidates(session: Session, count: int, draw: int = 0) -> list[int]:
+def some_candidates(session: Session, count: int, draw: int) -> Drawn:
+    """Candidates with a caption that may be sent; `draw` is the lot's number."""
+    return _drawn(session, sendable.ALIVE | withheld(), count, draw)
+
+
+def decided_candidates(session: Session, count: int, draw: int = 0) -> Drawn:
     """Candidates that people accepted or rejected, by lot: the same ones for the same `draw`, while none is added."""
     return _drawn(session, Candidate.state.in_([S.ACCEPTED, S.REJECTED]), count, draw)
 
 
-def _drawn(session: Session, condition: Any, count: int, draw: int) -> list[int]:
+def _drawn(session: Session, condition: ColumnElement[bool], count: int, draw: int) -> Drawn:
     lot = func.hashtextextended(func.concat(Candidate.id), draw)
-    statement = (
-        select(Candidate.id)
-        .join(Caption, Caption.id == Candidate.caption_id)
-        .where(condition, func.btrim(func.coalesce(Caption.text, "")) != "")
-        .order_by(lot, Candidate.id)
-        .limit(count)
-    )
-    return sorted(session.scalars(statement))
+    caption = select(Caption.id).where(Caption.id == Candidate.caption_id, func.btrim(Caption.text) != "")
+    pool = condition & caption.exists()
+    statement = select(Candidate.id).where(pool, sendable.may_be_sent()).order_by(lot, Candidate.id).limit(count)
+    drawn = sorted(session.scalars(statement))
+    return Drawn(drawn, sendable.left_out(session, pool) if len(drawn) < count else None)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What people made of a candidate: whether they accepted it, and the caption that is published of it."""
+    """What people made of a candidate: whether they accepted it, and the caption that is published of it.
+
+    `is_other` where they rejected it, but for no reason that has to do with relevance.
+    """
 
     accepted: bool
     published: str | None
+    is_other: bool = False
 
 
 def judgements(session: Session, candidate_ids: Sequence[int]) -> dict[int, Judged]:
     """Those of the candidates that are accepted or rejected now."""
+    of_review = ReviewReason.review_id == Candidate.settled_by
+    other = ReviewReason.reason.in_(NOT_ABOUT_RELEVANCE)
+    with_one, with_another = (exists().where(of_review, of).correlate(Candidate) for of in (other, ~other))
     rows = session.execute(
-        select(Candidate.id, Candidate.state, Caption.text)
+        select(Candidate.id, Candidate.state, Caption.text, with_one & ~with_another)
         .outerjoin(Caption, Caption.id == Candidate.settled_caption_id)
         .where(Candidate.id.in_(candidate_ids), Candidate.state.in_([S.ACCEPTED, S.REJECTED]))
     )
-    return {id_: Judged(state is S.ACCEPTED, text) for id_, state, text in rows}
+    return {id_: Judged(state is S.ACCEPTED, text, is_other) for id_, state, text, is_other in rows}
 
 
 def pictures(session: Session, candidate_ids: Sequence[int]) -> dict[int, str]:

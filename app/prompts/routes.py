@@ -128,6 +128,7 @@ def prompts_page(
 ) -> Response:
     """The stage as it is set up; `about` is the form that was refused, with what was typed."""
     wanted, row = queries.wanted(session), stage_row(session, "llm")
+    job, pace = queries.stage_job(session), queries.pace(session)
     context = {
         "versions": queries.versions(session),
         "wanted": wanted,
@@ -135,9 +136,11 @@ def prompts_page(
         "in_use": session.get(Prompt, wanted.prompt) if wanted.prompt else None,
         "endpoint": endpoint_queries.in_use(session),
         "endpoints": endpoint_queries.usable(session),
-        "pace": queries.pace(session),
+        "pace": pace,
         "spent": queries.spent(session, wanted.budget.begins if wanted.budget else None),
-        "job": queries.stage_job(session),
+        "job": job,
+        "is_live": bool(job) or (pace.waiting and not row.paused),
+        "is_spent": queries.is_spent(session),
         "trials": queries.trials(session),
         "served": presence.served_queues(session),
         "error": error,

@@ -8,14 +8,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.curation.vocabulary import FIELDS, label
-from app.prefilter.caption_diff import Piece, word_diff
+from app.prefilter.caption_diff import Piece, distance, word_diff
 from app.prefilter.languages import language_name
 from app.prefilter.policies import StageInput
 from app.prefilter.proof import Estimate
 from app.prefilter.queries import inputs
 from app.prompts import queries
 from app.prompts.answers import UNKNOWN, Answer, visible
-from app.prompts.comparing import RELEVANT, Difference, agreement, distance, paired, quartiles
+from app.prompts.comparing import RELEVANT, Difference, agreement, paired, quartiles
+from app.prompts.proposals import RULES
 from app.tables import Trial, TrialKind
 
 Row = Mapping[str, Any]
@@ -45,14 +46,18 @@ def offered(row: Row, answers: Mapping[int, Answer], base: str) -> str:
 
 
 def compared(session: Session, candidate_ids: Sequence[int], rows: Sequence[Rows]) -> dict[str, Any]:
-    """Figures of each side against what people decided and published, and of both where both answered; no text."""
-    people = queries.judgements(session, candidate_ids)
+    """Figures of each side against what people decided and published, and of both where both answered; no text.
+
+    Rejections that have nothing to do with relevance are left out of how often a side agrees; `other` counts them.
+    """
+    decided = queries.judgements(session, candidate_ids)
+    people = {id_: judged for id_, judged in decided.items() if not judged.is_other}
     bases = {item.candidate_id: base_of(item) for item in inputs(session, candidate_ids)}
     answers = answers_of(session, rows)
     sides = [_side(one, people, bases, answers) for one in rows]
     in_both = [id_ for id_ in rows[0] if id_ in people and all("score" in one.get(id_, {}) for one in rows)]
     both = [[(one[id_]["score"] >= RELEVANT) == people[id_].accepted for one in rows] for id_ in in_both]
-    return {"sides": sides, "both": both}
+    return {"sides": sides, "both": both, "other": len(decided) - len(people)}
 
 
 def _side(
@@ -118,6 +123,7 @@ class Shown:
     """One side's answer about a candidate; `pieces` lead from what the model got to what it made of it."""
 
     row: Row
+    struck: list[str]
     relevant: str
     reason: str
     pieces: list[Piece]
@@ -162,7 +168,9 @@ def shown(session: Session, trial: Trial, limit: int = 20) -> list[ShownCandidat
 
 
 def _differs(row: Row | None, judged: queries.Judged | None) -> bool:
-    return bool(row and judged and "score" in row and (row["score"] >= RELEVANT) != judged.accepted)
+    if not row or not judged or judged.is_other or "score" not in row:
+        return False
+    return bool((row["score"] >= RELEVANT) != judged.accepted)
 
 
 def _shown(row: Row | None, answers: Mapping[int, Answer], base: str) -> Shown | None:
@@ -170,10 +178,11 @@ def _shown(row: Row | None, answers: Mapping[int, Answer], base: str) -> Shown |
         return None
     answer = answers.get(row["text"])
     if answer is None:
-        return Shown(row, "", "", [], [], [])
+        return Shown(row, [], "", "", [], [], [])
     text = visible(answer.caption).strip()
     unsupported = [text[start:end] for start, end in row.get("unsupported", [])]
-    return Shown(row, answer.relevant, answer.reason, word_diff(base, text), unsupported, _fields(answer))
+    struck = [RULES[name] for name in row.get("struck", ())]
+    return Shown(row, struck, answer.relevant, answer.reason, word_diff(base, text), unsupported, _fields(answer))
 
 
 def _fields(answer: Answer) -> list[tuple[str, str]]:

@@ -9,22 +9,22 @@ from app.operations.tallies import kept
 COUNTED_TO = 1000  # counting every candidate of a common value would take longer than the list
 FACETS_SECONDS = 60
 
+# The counts are everybody's, so what a machine holds is in none of them.
+SEEN = "c.state <> 'withdrawn' AND c.flag_origin IS DISTINCT FROM 'machine'"
 BY_FIELD = """
     SELECT wanted.value, (SELECT count(*) FROM (
-        SELECT 1 FROM finding f JOIN candidate c ON c.id = f.candidate_id AND c.state <> 'withdrawn'
+        SELECT 1 FROM finding f JOIN candidate c ON c.id = f.candidate_id AND {seen}
         WHERE f.evidence #>> '{{fields,{field}}}' = wanted.value AND f.id = (
             SELECT finding_id FROM finding_now n WHERE n.candidate_id = f.candidate_id AND n.stage = 'caption')
         LIMIT :most) counted)
     FROM unnest(CAST(:values AS text[])) AS wanted (value)
 """
-BY_SOURCE = text(
-    """
+BY_SOURCE = """
     SELECT s.id::text, (SELECT count(*) FROM (
-        SELECT 1 FROM post p JOIN candidate c ON c.post_id = p.id AND c.state <> 'withdrawn'
+        SELECT 1 FROM post p JOIN candidate c ON c.post_id = p.id AND {seen}
         WHERE p.source_id = s.id LIMIT :most) counted)
     FROM source s
-    """
-)
+"""
 
 
 def facets(session: Session) -> dict[str, dict[str, int]]:
@@ -40,10 +40,10 @@ def facets(session: Session) -> dict[str, dict[str, int]]:
 def _count_facets(session: Session) -> dict[str, int]:
     counts: dict[str, int] = {}
     for facet, values in (("organ", ORGANS), ("stain", STAINS)):
-        statement = text(BY_FIELD.format(field=facet))
+        statement = text(BY_FIELD.format(field=facet, seen=SEEN))
         rows = session.execute(statement, {"values": list(values), "most": COUNTED_TO + 1})
         counts |= {f"{facet}:{value}": count for value, count in rows if count}
-    rows = session.execute(BY_SOURCE, {"most": COUNTED_TO + 1})
+    rows = session.execute(text(BY_SOURCE.format(seen=SEEN)), {"most": COUNTED_TO + 1})
     return counts | {f"source:{id_}": count for id_, count in rows}
 
 

@@ -31,6 +31,7 @@ from app.tables import (
     Candidate,
     CandidateState,
     Caption,
+    CaptionKind,
     Embedding,
     Encoder,
     Post,
@@ -143,32 +144,44 @@ def labels_of_authors(session: Session, candidate_ids: Collection[int], authors:
     return {id_: label for id_, label in rows}
 
 
-# Some captions that the trigrams fit give the words that they fit: no list of words is kept anywhere.
-NEAR_WORDS = text(
-    """
-    SELECT w.word FROM (
-        SELECT text FROM caption WHERE kind <> 'cleaned' AND :word <% text AND NOT EXISTS (
-            SELECT 1 FROM candidate c WHERE c.id = caption.candidate_id AND c.flag_origin = 'machine') LIMIT 200) t,
-        regexp_split_to_table(lower(t.text), '[^[:alnum:]]+') AS w (word)
-    WHERE length(w.word) >= :shortest AND word_similarity(:word, w.word) >= :least
-    GROUP BY w.word ORDER BY word_similarity(:word, w.word) DESC, count(*) DESC, w.word LIMIT 5
-    """
-)
-
-
 def near_words(session: Session, word: str) -> list[str]:
-    """Other words of captions that are spelled like this one or hold it, the nearest first."""
+    """Other words of captions that are spelled like this one or hold it, the nearest first.
+
+    Some captions that the trigrams fit give the words that they fit: no list of words is kept anywhere.
+    """
     if len(word) < SHORTEST:
         return []
-    values = {"word": word, "shortest": SHORTEST, "least": NEAR_WORD}
-    return [near for near in session.scalars(NEAR_WORDS, values) if near != word]
+    fitting = select(Caption.text).where(
+        Caption.kind != literal(CaptionKind.CLEANED, Caption.kind.type, literal_execute=True),
+        literal(word).op("<%")(Caption.text),
+        ~_is_withheld(),
+    )
+    captions = fitting.limit(200).subquery()
+    split = func.regexp_split_to_table(func.lower(captions.c.text), "[^[:alnum:]]+")
+    said = select(split.label("said")).subquery().c.said
+    likeness = func.word_similarity(word, said)
+    statement = (
+        select(said)
+        .where(func.length(said) >= SHORTEST, likeness >= NEAR_WORD)
+        .group_by(said)
+        .order_by(likeness.desc(), func.count().desc(), said)
+        .limit(5)
+    )
+    return [near for near in session.scalars(statement) if near != word]
+
+
+def _is_withheld() -> ColumnElement[bool]:
+    """Whether the candidate of a caption is withheld."""
+    of_caption = select(Candidate.id).where(Candidate.id == Caption.candidate_id, candidates.withheld())
+    return of_caption.correlate(Caption).exists()
 
 
 def is_said(session: Session, word: str) -> bool:
-    """Whether any caption says the word, or it is one that full text search passes over."""
+    """Whether a caption that may be found says the word, or it is one that full text search passes over."""
     query = func.plainto_tsquery(ENGLISH, word)
     passed_over = func.numnode(query) == 0
-    return bool(session.scalar(select(or_(passed_over, exists().where(Caption.words.op("@@")(query))))))
+    says = exists().where(Caption.words.op("@@")(query), ~_is_withheld())
+    return bool(session.scalar(select(or_(passed_over, says))))
 
 
 def any_of(words: Sequence[str]) -> TsQuery:

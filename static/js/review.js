@@ -20,10 +20,13 @@
 
   let timers = [];
   let saving = null;
+  let isTouched = false;  // the server's draft must follow what is on screen
+  let isPeeked = false;  // the text was opened only to put private details back
   let sentDraft = "";  // the key of the draft that is being sent
   let shownAt = 0;
   let active = false;
   let attached = null;  // the #review that was made to work
+  let isWarned = false;  // that a passage is not in the original
 
   // --- one candidate on screen ---------------------------------------------------------------
 
@@ -38,6 +41,7 @@
     if (!page || !form()) return;
     scrollTo(0, 0);  // on a phone the button that was pressed stands far below the next image
     shownAt = Date.now();
+    isTouched = isPeeked = isWarned = false;
     (page.dataset.preload || "").split(" ").filter(Boolean).forEach((url) => { new Image().src = url; });
     restore();
     markDetails();
@@ -61,11 +65,15 @@
     return `draft-${reviewer}-${review().dataset.candidate}-${review().dataset.version}`;
   };
 
-  function openText() {
-    document.getElementById("caption-shown").hidden = true;
-    document.getElementById("doubts")?.setAttribute("hidden", "");
-    document.getElementById("caption-box").hidden = false;
-    document.querySelector("[data-accept]").textContent = "Accept edited";
+  const hideNote = () => document.getElementById("doubt-note")?.setAttribute("hidden", "");
+  const isOpen = () => !document.getElementById("caption-box").hidden;
+
+  function openText(open = true) {
+    document.getElementById("caption-shown").hidden = open;
+    document.getElementById("doubts")?.toggleAttribute("hidden", open);
+    hideNote();
+    document.getElementById("caption-box").hidden = !open;
+    document.querySelector("[data-accept]").textContent = open ? "Accept edited" : "Accept";
   }
 
   function edit() {
@@ -76,7 +84,7 @@
 
   function leaveText() {
     review().classList.remove("keys-off");
-    review().querySelector(".viewer").focus();
+    review().querySelector(".viewer").focus({ preventScroll: true });
   }
 
   function backToOriginal() {
@@ -92,29 +100,25 @@
 
   // --- private details that were left out, and what a language model says of the fields --------
 
-  const details = () => [...review().querySelectorAll("[data-detail]")];
-  const isIn = (button) => caption().value.includes(button.dataset.detail);
+  const markDetails = () => window.ipath.details.mark(caption().value);
 
-  function markDetails() {
-    details().forEach((button) => {
-      button.textContent = isIn(button) ? "Leave out" : "Put back";
-      button.setAttribute("aria-label", `${button.textContent}: ${button.dataset.detail}`);
-    });
-  }
-
-  function toggleDetail(button) {
-    const { put, cut } = window.ipath.details;
-    const { detail, before } = button.dataset;
+  function toggleDetails(buttons) {
+    const text = window.ipath.details.toggled(caption().value, buttons);
+    isPeeked ||= !isOpen();
     openText();
-    write(isIn(button) ? cut(caption().value, detail) : put(caption().value, detail, before));
+    write(text);
+    if (isPeeked && text === caption().defaultValue) leaveAsProposed();
   }
 
-  function toggleAllDetails() {
-    const missing = details().filter((button) => !isIn(button));
-    (missing.length ? missing : details()).reverse().forEach(toggleDetail);  // so that neighbours keep their order
+  function leaveAsProposed() {
+    isPeeked = false;
+    openText(false);
+    kept(draftKey(), null);
+    if (!isTouched) clearTimeout(saving);
   }
 
   function markChecked(name) {
+    document.getElementById(`ruled-${name}`)?.remove();
     const mark = document.getElementById(`unchecked-${name}`);
     if (!mark) return;
     mark.remove();
@@ -126,6 +130,7 @@
     const menu = document.getElementById("why-menu");
     const button = form().querySelector("[value=reject]");
     menu.hidden = !open;
+    hideNote();
     button.setAttribute("aria-expanded", String(open));
     if (open) menu.querySelector(".reasons button").focus();
     else button.focus();
@@ -149,6 +154,7 @@
 
   async function save() {
     const page = review();
+    isTouched = true;
     try {
       const sent = await fetch(page.dataset.draftUrl, { method: "POST", body: new FormData(form()) });
       if (sent.status === 401) return signInAgain(save);
@@ -227,7 +233,7 @@
     e: edit,
     n: () => document.getElementById("note").focus(),
     o: backToOriginal,
-    p: toggleAllDetails,
+    p: () => toggleDetails(),
     "?": () => document.getElementById("keys").showModal(),
     "[": () => otherImage(-1),
     "]": () => otherImage(1),
@@ -262,6 +268,17 @@
     const note = document.getElementById("other-image");
     note.textContent = "This is the image under review. Decide again.";
     note.hidden = false;
+    return true;
+  }
+
+  // What machines say beyond the original is not published by one key: the first press only points at it.
+  function pointAtDoubts() {
+    const note = document.getElementById("doubt-note");
+    if (!note || isWarned || isOpen()) return false;
+    isWarned = true;
+    note.hidden = false;
+    document.getElementById("announce").textContent = note.textContent.trim();
+    document.querySelector("#caption-shown .doubt").scrollIntoView({ block: "nearest" });
     return true;
   }
 
@@ -300,9 +317,9 @@
       ["sibling", () => showSibling(target)],
       ["keys", acts["?"]],
       ["use", () => { edit(); write(target.dataset.use); }],
-      ["detail", () => toggleDetail(target)],
-      ["details", toggleAllDetails],
-      ["checked", () => { document.getElementById(`field-${target.dataset.checked}`).focus(); markChecked(target.dataset.checked); saveSoon(); }],
+      ["detail", () => toggleDetails([target])],
+      ["details", acts.p],
+      ["checked", () => { isTouched = true; markChecked(target.dataset.checked); saveSoon(); leaveText(); }],  // so that keys decide
     ].find(([name]) => name in target.dataset);
     event.preventDefault();
     act[1]();
@@ -312,6 +329,10 @@
     if (event.target !== form()) return;
     const pressed = event.submitter?.name === "reason" ? "reject" : event.submitter?.value;
     if (!["skip", "undo"].includes(pressed) && bringBackOwnImage()) {
+      event.preventDefault();
+      return event.stopImmediatePropagation();
+    }
+    if (pressed === "accept" && pointAtDoubts()) {
       event.preventDefault();
       return event.stopImmediatePropagation();
     }
@@ -331,6 +352,7 @@
     if (event.target === caption()) markDetails();
     else if (event.target.closest(".fields")) markChecked(event.target.name);
     else if (!["crop", "masks"].includes(event.target.name)) return;
+    isTouched = true;
     saveSoon();
   });
   document.addEventListener("pointermove", () => { active = true; }, { passive: true });

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from app.curation.chips import boxes, chips
+from app.curation.chips import boxes, boxes_of_note, chips
 from app.curation.queries import Found
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -14,8 +14,15 @@ def found(stage: str, score: float | None = None, outcome: str = "ok", **more: A
     return {stage: Found(stage, outcome, score, version="1", at=AT, **values)}
 
 
+ACTIONS = {
+    "private": {"name": "redact", "date": "warn", "handle": "pass"},
+    "writing": {"record_number": "redact", "writing": "pass"},
+    "faces": {"face": "hold"},
+}
+
+
 def words(given: dict[str, Found], **thresholds: float) -> list[tuple[str, str, str]]:
-    return [(chip.text, chip.value, chip.tone) for chip in chips(given, thresholds)]
+    return [(chip.text, chip.value, chip.tone) for chip in chips(given, thresholds, ACTIONS)]
 
 
 @pytest.mark.parametrize(
@@ -41,11 +48,22 @@ def test_the_language_is_named() -> None:
     assert words(found("language", 0.97, label="es")) == [("Spanish", "", "")]
 
 
-def test_private_details_are_counted_and_none_says_nothing() -> None:
-    spans = [{"start": 0, "end": 9, "kind": "date"}, {"start": 12, "end": 20, "kind": "name"}]
-    assert words(found("private", evidence={"spans": spans})) == [("2 private details", "", "warn")]
-    assert words(found("private", evidence={"spans": spans[:1]})) == [("1 private detail", "", "warn")]
-    assert words(found("private", evidence={"spans": []})) == []
+def test_private_details_say_what_is_done_about_their_kind_and_nothing_where_nothing_is() -> None:
+    given = found("private", evidence={"kinds": {"handle": 4, "name": 2, "date": 1}})
+    assert words(given) == [("1 date", "left in, check", "warn"), ("2 names", "left out", "warn")]
+    assert words(found("private", evidence={"kinds": {"handle": 4}})) == []
+    given = found("faces", evidence={"kinds": {"face": 1}})
+    given |= found("writing", evidence={"kinds": {"record_number": 1, "writing": 2}})
+    assert words(given) == [
+        ("1 face", "let through by an admin", "warn"),
+        ("1 record number", "to be covered", "warn"),
+    ]
+
+
+def test_boxes_of_faces_and_writing_are_those_of_kinds_that_the_setting_minds() -> None:
+    listed = [{"kind": "record_number"}, {"kind": "writing"}, {"kind": "gone"}]
+    given = found("panels", evidence={"boxes": [{"kind": "panel"}]}) | found("writing", evidence={"boxes": listed})
+    assert [box["kind"] for box in boxes_of_note(given, ACTIONS)] == ["panel", "record_number"]
 
 
 def test_a_caption_split_over_its_images_says_so() -> None:

@@ -63,6 +63,12 @@ def test_what_is_to_be_taken_out_is_offered_with_some_space_around_it(session: S
     assert offered(session, candidate) == [OVER_NAME]
 
 
+def test_a_record_number_that_was_held_is_offered_too(session: Session) -> None:
+    candidate = find(session, make_candidate(session, with_blob=True), NAME | {"kind": "record_number"})
+    assert held.actions(session)["writing"]["record_number"] == "hold"
+    assert offered(session, candidate) == [OVER_NAME]
+
+
 def test_what_is_offered_follows_the_setting_and_stays_within_the_picture(session: Session) -> None:
     candidate = make_candidate(session, with_blob=True)
     find(session, candidate, NAME)

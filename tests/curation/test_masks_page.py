@@ -9,12 +9,15 @@ from PIL import Image as Picture
 from sqlalchemy.orm import Session
 
 from app.accounts.policies import Actor
+from app.curation import moves
+from app.prefilter import holding
 from app.storage import blobs
-from app.tables import Candidate, CandidateState, ReviewKind, Stage
+from app.tables import Candidate, CandidateState, ReviewKind, Role, Stage
 from tests.candidates.deciding import decide
 from tests.curation.proposing import find, shown_candidate
 from tests.curation.review_page import Page, open_page, send
 from tests.factories import make_person
+from tests.prefilter.holding import make_held
 from tests.web_client import SignIn
 
 S = CandidateState
@@ -59,6 +62,18 @@ def test_the_parts_are_drawn_and_covered_by_default(session: Session, named: Can
     session.refresh(named)
     assert named.state is S.ACCEPTED
     assert centre_of(named) == (0, 0, 0)
+
+
+def test_a_released_record_number_is_offered_covered_ticked(session: Session, sign_in: SignIn) -> None:
+    candidate = make_held(session, {"boxes": [BOX], "kinds": {"record_number": 1}}, "writing", with_blob=True)
+    holding.release(session, make_person(session, "elm2", Role.ADMIN), [candidate.id])
+    moves.enqueue(session, [candidate.id])
+    alder = sign_in("alder")
+    page = open_page(alder)
+    assert "checked" in box_of(page)
+    assert send(alder, page, "accept").status_code == 303
+    session.refresh(candidate)
+    assert centre_of(candidate) == (0, 0, 0)
 
 
 def test_a_reviewer_may_publish_them_uncovered_and_a_draft_remembers(

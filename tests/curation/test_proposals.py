@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from app.curation.proposals import UNSUPPORTED
+from app.curation.proposals import OTHERWISE, UNSUPPORTED
 from app.prefilter import recording
 from app.prefilter.policies import Offer, StageResult
-from app.tables import Candidate, CandidateState, CaptionKind, Draft
+from app.tables import Candidate, CandidateState, CaptionKind, Draft, Stage
 from tests.curation.proposing import find, propose, shown_candidate, words
 from tests.curation.review_page import Html, Page, let_leases_end, open_page, reviews, send, state
 from tests.factories import make_candidate
@@ -66,9 +66,23 @@ def test_a_caption_as_posted_has_no_marks_and_no_legend(session: Session, sign_i
 def test_a_sentence_that_the_original_lacks_is_marked_with_the_reason(proposed: Candidate, sign_in: SignIn) -> None:
     answer = sign_in("alder").get("/review").text
     assert f'<mark class="doubt" title="{UNSUPPORTED}">' in answer
+    assert answer.count('<mark class="doubt"') == 1
     marked = answer.split('<mark class="doubt"', 1)[1].split("</mark>", 1)[0]
     assert "No mitoses are seen." in marked
     assert "1 passage with a wavy line: not in the original" in answer
+
+
+def test_a_sentence_in_the_originals_words_is_said_to_say_it_otherwise_and_the_original_has_no_marks(
+    session: Session, sign_in: SignIn
+) -> None:
+    candidate = shown_candidate(session, "Melanoma.\nNo mitoses, ulceration seen.")
+    propose(session, candidate, llm_1="Melanoma. Mitoses, ulceration seen.")
+    answer = sign_in("alder").get("/review").text
+    assert f'title="{OTHERWISE}. It leans on “mitoses, ulceration”"' in answer
+    assert UNSUPPORTED not in answer
+    original = answer.split('class="caption-raw diff lines"', 1)[1].split("</p>", 1)[0]
+    assert "<mark" not in original
+    assert "\nNo mitoses" in original
 
 
 def test_what_the_model_only_rewords_is_not_marked(session: Session, sign_in: SignIn) -> None:
@@ -112,6 +126,8 @@ def test_the_model_fills_only_empty_fields_and_each_is_marked_as_unchecked(
     assert (sent["organ"], sent["stain"], sent["diagnosis"]) == ("skin", "he", "Basalioma")
     assert unchecked(page) == {"organ", "diagnosis"}
     assert "<noscript>LLM, unchecked</noscript>" in answer
+    ruled = {found["id"] for _, found in page.elements if found.get("id", "").startswith("ruled-")}
+    assert ruled == {"ruled-stain"}
 
 
 def save(session: Session, client: TestClient, page: Page, **changes: Any) -> None:
@@ -131,6 +147,19 @@ def test_a_field_that_was_touched_or_confirmed_is_marked_no_more(
     again = open_page(alder)
     assert unchecked(again) == set()
     assert (again.form()["organ"], again.form()["diagnosis"]) == ("skin", "Basal cell carcinoma")
+
+
+def test_what_is_minded_in_the_picture_is_drawn_unless_it_is_a_spot_check(
+    session: Session, proposed: Candidate, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face = {"kind": "face", "x": 0.1, "y": 0.1, "width": 0.4, "height": 0.1}
+    find(session, proposed, "faces", boxes=[face], kinds={"face": 1})
+    session.get_one(Stage, "faces").setting = {"actions": {"face": "warn"}}
+    alder = sign_in("alder")
+    drawn = alder.get("/review").text
+    assert ('class="box box-face"' in drawn, "1 face <b>check</b>" in drawn) == (True, True)
+    monkeypatch.setattr("app.curation.pages.is_spot_check", lambda _id: True)
+    assert "box-face" not in alder.get("/review").text
 
 
 def test_a_spot_check_shows_no_fields_of_the_model(

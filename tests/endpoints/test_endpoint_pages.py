@@ -209,7 +209,7 @@ def test_the_check_follows_the_endpoint_in_use_alone(session: Session) -> None:
     assert checked(session) == ("ok", "Our llama answers (drawn-7b)")
     actions.note_failure(session, endpoint.id, "It fails (500).")
     session.refresh(endpoint)
-    assert checked(session) == ("warn", "the last calls of Our llama failed")
+    assert checked(session) == ("warn", "Our llama did not answer its last call")
     wait_for_it(session, 1)
     for _ in range(9):
         actions.note_failure(session, endpoint.id, "It fails (500).")
@@ -223,7 +223,11 @@ def test_the_check_follows_the_endpoint_in_use_alone(session: Session) -> None:
 def test_the_check_warns_of_an_endpoint_that_was_never_tested_or_failed_its_test(session: Session) -> None:
     use(session, make_endpoint(session, name="Our llama"))
     assert checked(session) == ("warn", "Our llama was never tested")
-    use(session, make_tested(session, name="Other", test={"answers": False, "why": "It fails (500)."}))
-    assert checked(session) == ("bad", "Other can't be used")
+    failed = make_tested(session, name="Other", test={"answers": False, "why": "It fails (500)."}, failures=1)
+    use(session, failed)
+    assert checked(session) == ("warn", "Other did not answer its last call")
+    actions.note_success(session, failed.id)
+    session.refresh(failed)
+    assert checked(session) == ("ok", "Other answers (drawn-7b)")
     use(session, make_tested(session, name="Third", rung=None))
     assert checked(session) == ("bad", "Third can't be used")

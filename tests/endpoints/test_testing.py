@@ -120,7 +120,8 @@ def test_what_was_found_is_kept_and_ends_a_breakers_pause() -> None:
         with transaction() as session:
             kept = session.get_one(Endpoint, row.id)
             assert (kept.test["answers"], kept.test["why"]) == (False, "It does not accept the key (401).")
-            assert (kept.rung, kept.failures) == (Rung.JSON_SCHEMA, 0), "what once worked is worth a try"
+            assert (kept.rung, kept.test["schema"]) == (Rung.JSON_SCHEMA, "held"), "what once worked is worth a try"
+            assert (kept.failures, kept.last_error) == (1, "It does not accept the key (401).")
 
 
 @pytest.mark.usefixtures("own_database")

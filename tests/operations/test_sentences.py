@@ -87,6 +87,11 @@ def test_every_kind_of_job_has_a_label() -> None:
         ),
         (entry("stage.ran", "stage", "quality", count=32, dropped=3), "ran Quality", "32 candidates, 3 dropped"),
         (entry("stage.ran", "stage", "quality", count=1, dropped=0), "ran Quality", "1 candidate, 0 dropped"),
+        (
+            entry("stage.ran", "stage", "faces", count=9, dropped=0, held=1),
+            "ran Faces",
+            "9 candidates, 0 dropped, 1 held",
+        ),
         (entry("label_set.loaded", "label_set", "3", count=1), "loaded label set 3", "1 picture"),
         (entry("import.started", "import", "42"), "started import 42", ""),
         (

@@ -12,7 +12,7 @@ from app.candidates import policies
 from app.candidates import queries as candidates
 from app.curation import actions as curation
 from app.curation import leases, moves
-from app.prefilter import audit, evidence
+from app.prefilter import audit, evidence, queries
 from app.tables import (
     Assignment,
     Candidate,
@@ -118,6 +118,20 @@ def test_the_caption_of_an_audited_candidate_is_cleaned_like_those_of_the_others
     audit.draw(session)
     session.expire_all()
     assert "Follow us" not in session.get_one(Caption, session.get_one(Candidate, candidate.id).caption_id).text
+
+
+def test_private_details_are_left_out_of_an_audited_caption_that_no_stage_looked_at_for_them(session: Session) -> None:
+    candidate = scored(session, 0.1)
+    raw = curation.add_caption(session, candidate.id, "raw", "Melanoma of the back, H&E. MRN 1234567 #path", "import")
+    curation.offer_caption(session, candidate, raw)
+    session.execute(update(Candidate).where(Candidate.id == candidate.id).values(caption_version=1))
+    session.expire_all()
+    set_share(session, 1)
+    audit.draw(session)
+    session.expire_all()
+    offered = session.get_one(Caption, session.get_one(Candidate, candidate.id).caption_id)
+    assert offered.text == "Melanoma of the back, H&E."
+    assert queries.lineages(session, [offered.id])[offered.id][0].id == raw.id
 
 
 def judge(session: Session, name: str, candidate: Candidate, kind: ReviewKind) -> Review:

@@ -14,7 +14,7 @@ from app.prefilter import due
 from app.prefilter.policies import StageInput, StageResult, Verdict, verdict
 from app.prefilter.stages import BY_NAME
 from app.storage import blobs
-from app.tables import Candidate, CandidateState, EvidenceText, Image, Outcome
+from app.tables import Candidate, CandidateState, Event, EvidenceText, Image, Outcome
 from bench import drawn
 from tests.factories import make_candidate
 from workers.prefilter import run_stage
@@ -78,6 +78,8 @@ def test_a_worker_holds_a_face_and_a_record_number_and_keeps_the_words(monkeypat
         assert states[plain] == (CandidateState.FILTERING, None)
         assert states[number] == (CandidateState.FLAGGED, "writing")
         assert session.execute(select(EvidenceText.candidate_id, EvidenceText.text)).all() == [(number, "MRN 1234567")]
+        ran = session.scalars(select(Event).where(Event.act == "stage.ran", Event.subject_id == "writing")).one()
+        assert ran.details == {"count": 2, "dropped": 0, "held": 1}
 
 
 STANDING = select(Candidate.id, Candidate.state, Candidate.stopped_by)

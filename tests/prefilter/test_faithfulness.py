@@ -84,6 +84,27 @@ def test_what_was_true_of_something_else_is_marked(original: str, proposal: str)
 @pytest.mark.parametrize(
     ("original", "proposal"),
     [
+        ("Negative: CD3, CD5\nPositive: CD20", "CD20 positive; CD3 and CD5 negative."),
+        ("Positive:\n- CD20\n- CD10\nNegative:\n- CD3\n- CD5", "Positive for CD20 and CD10. Negative for CD3 and CD5."),
+        ("Without:\n• atypia\n• necrosis\nMelanoma", "Melanoma without atypia or necrosis."),
+        ("Melanoma\n- right cheek\n- 3 mm\n- 52F", "A 52-year-old woman presenting with melanoma, right cheek, 3 mm."),
+    ],
+)
+def test_a_sentence_that_joins_lines_of_the_original_is_supported(original: str, proposal: str) -> None:
+    assert check(original, original).unsupported == ()
+    assert check(original, proposal).unsupported == ()
+
+
+@pytest.mark.parametrize("proposal", ["CD3 positive.", "Necrosis.", "No melanoma."])
+def test_what_stands_below_a_heading_is_meant_by_it_and_nothing_behind_it_is(proposal: str) -> None:
+    original = "Negative:\n- CD3\nNo:\n- necrosis\nMelanoma"
+    assert check(original, "CD3 negative. No necrosis. Melanoma.").unsupported == ()
+    assert check(original, proposal).unsupported == ((0, len(proposal)),)
+
+
+@pytest.mark.parametrize(
+    ("original", "proposal"),
+    [
         ("皮膚の基底細胞癌、HE染色", "基底細胞癌、皮膚。HE染色"),
         ("皮肤的基底细胞癌", "皮肤基底细胞癌"),
         ("Carcinoma basocelular, tinción de hematoxilina y eosina", "CARCINOMA BASOCELULAR, H&E"),

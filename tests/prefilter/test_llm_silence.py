@@ -10,6 +10,7 @@ from app.accounts.policies import SYSTEM
 from app.curation import actions as curation
 from app.curation import leases
 from app.db import transaction
+from app.errors import Conflict
 from app.prefilter import actions, queries
 from app.tables import (
     Candidate,
@@ -39,6 +40,7 @@ from tests.prompts.stage import (  # noqa: F401  # a fixture among them
     ready,
     run_due,
 )
+from workers import chat
 
 S = CandidateState
 pytestmark = pytest.mark.usefixtures("emptied", "quiet")
@@ -172,6 +174,38 @@ def test_a_model_that_goes_silent_in_a_batch_keeps_what_it_said_and_is_asked_for
     assert len(model.asked) == 3
 
 
+# --- a question at which it fails --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+@pytest.mark.parametrize("captions", [[f"{CAPTION} {word}." for word in ("Poison", "One", "Two", "Three")], ["Poison"]])
+def test_one_question_at_which_the_server_fails_is_an_error_and_stops_nobody(
+    model: ModelServer, monkeypatch: pytest.MonkeyPatch, captions: list[str], in_flight: int
+) -> None:
+    monkeypatch.setattr(chat, "TRIES", 1)
+    said = model.behaviour
+    model.behaviour = lambda asked, answer: (fails(500) if "Poison" in asked.user else said)(asked, answer)
+    with transaction() as session:
+        set_up(session, make_endpoint(session, model, in_flight=in_flight))
+        poison, *others = (arrive(session, caption) for caption in captions)
+    work()
+    assert finding(poison).outcome is Outcome.ERROR
+    assert finding(poison).evidence["why"] == "the model's server fails at this one, though it answers others"
+    assert {finding(id_).outcome for id_ in others} <= {Outcome.OK}
+    assert {state for state, _ in states().values()} == {S.QUEUED}
+    with transaction() as session:
+        assert session.scalars(select(Endpoint.down_since)).one() is None
+
+
+def test_a_server_that_fails_at_everything_is_down(model: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "TRIES", 1)
+    model.behaviour = fails(500)
+    ids = ready(model, *(f"{CAPTION} {n}." for n in range(5)), required=True)
+    work()
+    assert {states()[id_][0] for id_ in ids} == {S.FILTERING}
+    assert stage_job().wait_reason is WaitReason.ENDPOINT
+
+
 # --- the budget ---------------------------------------------------------------------------------
 
 
@@ -179,7 +213,7 @@ def test_it_stops_at_its_budget_and_goes_on_when_that_is_raised(model: ModelServ
     budget: dict[str, Any] = {"since": "2020-01-01T00:00:00+00:00", "cost": None, "tokens": 240}
     captions = [f"{CAPTION} Case {n}." for n in range(4)]
     with transaction() as session:
-        set_up(session, make_endpoint(session, model, in_flight=1), budget=budget)
+        set_up(session, make_endpoint(session, model, in_flight=1), budget=budget, required=True)
         ids = [arrive(session, caption) for caption in captions]
     work()
     assert len(model.asked) == 2  # of 120 tokens each
@@ -190,8 +224,27 @@ def test_it_stops_at_its_budget_and_goes_on_when_that_is_raised(model: ModelServ
     assert sorted(state.value for state, _ in states().values()) == ["filtering", "filtering", "queued", "queued"]
     with transaction() as session:
         row = session.get_one(Stage, "llm")
+        with pytest.raises(Conflict, match="budget is spent"):
+            actions.pause(session, SYSTEM, "llm", paused=False)
         row.setting = row.setting | {"budget": budget | {"tokens": 10_000}}
+        session.flush()
         actions.pause(session, SYSTEM, "llm", paused=False)
     work()
     assert {states()[id_][0] for id_ in ids} == {S.QUEUED}
     assert len(model.asked) == 4
+
+
+def test_a_spent_budget_keeps_nobody_who_need_not_wait(model: ModelServer) -> None:
+    budget: dict[str, Any] = {"since": "2020-01-01T00:00:00+00:00", "cost": None, "tokens": 120}
+    first, second = ready(model, CAPTION, f"{CAPTION} Two.", budget=budget)
+    with transaction() as session:
+        session.execute(update(Endpoint).values(in_flight=1))
+    work()
+    with transaction() as session:
+        assert session.get_one(Stage, "llm").paused
+        third = arrive(session)
+    work()
+    assert states() == dict.fromkeys((first, second, third), (S.QUEUED, None))
+    assert len(model.asked) == 1
+    with transaction() as session:
+        assert session.scalar(select(func.count()).select_from(StageTodo)) == 2  # its word may come later

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from app import jobs
 from app.accounts.policies import SYSTEM
@@ -17,6 +18,7 @@ from app.prefilter import actions, due, evidence, queries
 from app.prefilter.stages import BY_NAME
 from app.prompts.answers import CAPTION_LIMIT
 from app.tables import (
+    Candidate,
     CandidateState,
     Caption,
     CaptionKind,
@@ -34,7 +36,7 @@ from tests.endpoints.server import ModelServer, hangs, in_turn, says
 from tests.factories import make_candidate
 from tests.prefilter.test_pipeline import quiet, states, work  # noqa: F401  # `quiet` is a fixture
 from tests.prompts.emptied import database_of_module, emptied  # noqa: F401  # fixtures
-from tests.prompts.models import caption_in, make_endpoint, repeats, set_up
+from tests.prompts.models import caption_in, look, make_endpoint, repeats, set_up
 from tests.prompts.stage import (  # noqa: F401  # a fixture among them
     CAPTION,
     answering_model,
@@ -119,6 +121,7 @@ def test_what_rewrote_too_much_is_not_offered(model: ModelServer) -> None:
     work()
     assert [last(id_) for id_ in ids] == [(caption, "import") for caption in rewritten]
     assert {finding(id_).evidence["rewrote"] for id_ in ids} == {True}
+    assert [finding(id_).evidence["struck"][-1] for id_ in ids] == ["kept", "longer", "kept"]
     assert {states()[id_][0] for id_ in ids} == {S.QUEUED}
 
 
@@ -161,6 +164,15 @@ def test_it_gets_the_caption_without_private_details_and_never_its_own_proposal(
     assert [caption_in(asked) for asked in model.asked] == [CAPTION, CAPTION]
     with transaction() as session:
         assert session.scalar(select(func.count()).where(Caption.candidate_id == id_)) == 2
+
+
+def test_a_caption_in_which_nobody_could_look_for_private_details_is_not_sent(model: ModelServer) -> None:
+    (id_,) = ready(model)
+    with transaction() as session:
+        look(session, session.get_one(Candidate, id_), outcome=Outcome.ERROR)
+    work()
+    assert not model.asked
+    assert finding(id_).outcome is Outcome.NOT_RUN
 
 
 def test_private_details_are_not_sent_and_a_caption_of_nothing_else_is_kept_back(model: ModelServer) -> None:
@@ -255,7 +267,7 @@ def test_a_worker_killed_between_answer_and_finding_pays_nothing_again(model: Mo
         until(lambda: len(model.asked) == 2)  # the first has its answer, the second none
         process.kill()
     with transaction() as session:
-        assert not session.scalar(select(func.count()).select_from(Finding))
+        assert not session.scalar(select(func.count()).where(Finding.stage == "llm"))
         assert session.scalar(select(func.count()).select_from(LlmAnswer)) == 1
         session.execute(update(StageTodo).values(until=func.to_timestamp(0)))
         session.execute(update(Job).values(lease_until=func.to_timestamp(0)))
@@ -297,7 +309,7 @@ def test_another_model_behind_the_endpoint_is_asked_anew(model: ModelServer) -> 
 def test_a_picture_goes_along_only_where_the_setting_and_the_endpoint_say_so(model: ModelServer) -> None:
     with transaction() as session:
         set_up(session, make_endpoint(session, model, takes_pictures=True), with_picture=True)
-        arrive(session, with_blob=True)
+        harmless(session, arrive(session, with_blob=True))
     work()
     assert model.asked[0].picture.startswith("data:image/jpeg;base64,")
     with transaction() as session:
@@ -306,6 +318,27 @@ def test_a_picture_goes_along_only_where_the_setting_and_the_endpoint_say_so(mod
         actions.run_again(session, SYSTEM, "llm", None)
     work()
     assert not model.asked[1].picture
+
+
+def harmless(session: Session, id_: int) -> None:
+    """Nobody is in the picture, and what is written there is only spoken of."""
+    for stage, kinds in (("faces", ()), ("writing", ("writing",))):
+        look(session, session.get_one(Candidate, id_), stage, *kinds)
+
+
+def test_a_picture_with_a_private_detail_or_that_nobody_looked_at_stays_here(model: ModelServer) -> None:
+    with transaction() as session:
+        session.get_one(Stage, "faces").setting = {"actions": {"face": "redact"}}
+        session.get_one(Stage, "writing").setting = {"actions": {"writing": "warn"}}
+        set_up(session, make_endpoint(session, model, takes_pictures=True), with_picture=True)
+        shown, face, unseen = (arrive(session, f"{CAPTION} {n}.", with_blob=True) for n in range(3))
+        for id_ in (shown, face):
+            harmless(session, id_)
+        look(session, session.get_one(Candidate, face), "faces", "face")
+    work()
+    assert {caption_in(asked) for asked in model.asked if asked.picture} == {f"{CAPTION} 0."}
+    assert len(model.asked) == 3
+    assert [finding(id_).evidence["picture"] for id_ in (shown, face, unseen)] == [True, False, False]
 
 
 # --- the line -----------------------------------------------------------------------------------

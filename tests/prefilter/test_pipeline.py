@@ -389,7 +389,7 @@ def test_what_was_looked_at_under_an_older_setting_is_looked_at_again() -> None:
         session.execute(update(Stage).where(Stage.name == "quality").values(setting={"shorter_side": 100}))
     with transaction() as session:
         found = [StageResult(id_, score=0.0)]
-        assert recording.write_results(session, stages.STAGES[0], batch, found, {id_: "x"}, None) == (0, 0)
+        assert recording.write_results(session, stages.STAGES[0], batch, found, {id_: "x"}, None) == (0, 0, 0)
         assert due.take(session, stages.STAGES[0]).candidate_ids == [id_], "free at once, not when a lease ends"
         assert not session.scalar(select(func.count()).select_from(Finding))
 

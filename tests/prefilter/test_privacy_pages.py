@@ -177,6 +177,15 @@ def test_the_page_lists_every_kind_where_it_can_be_with_what_has_it(session: Ses
     assert "can’t be read" in elm.get("/candidates?found=faces.name").text
 
 
+def test_the_pre_filter_leads_there_without_candidates_and_rows_name_their_columns(sign_in: SignIn) -> None:
+    elm = sign_in("elm")
+    page = elm.get("/prefilter").text
+    assert "Nothing to filter yet" in page
+    assert all(f'href="/prefilter/{path}"' in page for path in ("privacy", "held"))
+    page = elm.get("/prefilter/privacy").text
+    assert page.count('<td data-label="In captions">') == page.count('<td data-label="In pictures">') > 0
+
+
 def test_a_preview_changes_nothing_and_saving_does(session: Session, sign_in: SignIn) -> None:
     make_held(session)
     elm = sign_in("elm")

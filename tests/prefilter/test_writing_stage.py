@@ -54,6 +54,11 @@ def test_a_line_with_two_kinds_has_a_box_for_each() -> None:
     assert result.label == "writing"
 
 
+def test_a_name_and_a_number_in_one_line_are_both_counted() -> None:
+    result = _result(7, lines(("Patient: Maria Garcia MRN 00492817", 0.1, 0.1)))
+    assert result.evidence["kinds"] == {"name": 1, "record_number": 1}
+
+
 def test_a_picture_without_writing_has_no_words() -> None:
     result = _result(7, [])
     assert (result.label, result.words, result.evidence) == ("no writing", "", {"boxes": [], "kinds": {}})

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.tables import Endpoint, Prompt, Rung, Stage, Trial, TrialKind
+from app.tables import Candidate, Endpoint, Finding, FindingNow, Outcome, Prompt, Rung, Stage, Trial, TrialKind
 from tests import factories
 from tests.endpoints.server import Asked, ModelServer
 
@@ -60,4 +61,15 @@ def set_up(session: Session, endpoint: Endpoint, **values: Any) -> None:
     """The stage asks this endpoint by the first prompt."""
     row = session.get_one(Stage, "llm")
     row.setting = {"endpoint": endpoint.id, "prompt": first_prompt(session).id} | values
+    session.flush()
+
+
+def look(session: Session, candidate: Candidate, stage: str = "private", *kinds: str, **values: Any) -> None:
+    """The stage looked at the candidate for private details, and found these."""
+    about = {"candidate_id": candidate.id, "stage": stage, "outcome": Outcome.OK} | values
+    stale = about.pop("stale", False)
+    finding = Finding(**about, stage_version="1", input_hash=uuid4().hex, evidence={"kinds": dict.fromkeys(kinds, 1)})
+    session.add(finding)
+    session.flush()
+    session.merge(FindingNow(**about, finding_id=finding.id, stale=stale))
     session.flush()

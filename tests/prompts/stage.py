@@ -14,7 +14,7 @@ from app.tables import Candidate, CandidateState, Caption, Finding, FindingNow, 
 from tests.endpoints.server import ModelServer, says
 from tests.factories import make_candidate
 from tests.prefilter.test_pipeline import work
-from tests.prompts.models import make_endpoint, repeats, set_up
+from tests.prompts.models import look, make_endpoint, repeats, set_up
 
 S = CandidateState
 CAPTION = "Basal cell carcinoma of the skin with peripheral palisading, H&E, 10x."
@@ -27,8 +27,9 @@ def answering_model() -> Iterator[ModelServer]:
 
 
 def arrive(session: Session, caption: str = CAPTION, **values: Any) -> int:
-    """A candidate that waits for the language model."""
+    """A candidate that waits for the language model, in whose caption nothing private was found."""
     candidate = make_candidate(session, S.FILTERING, caption, **values)
+    look(session, candidate)
     due.due(session, BY_NAME["llm"], [candidate.id])
     return candidate.id
 

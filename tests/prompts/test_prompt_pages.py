@@ -1,18 +1,36 @@
 """The pages about prompts, in-process: versions, the setting, taking into use, and who may."""
 
+import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.prompts import queries
+from app import jobs
+from app.prompts import actions, queries
+from app.prompts.actions import Given
 from app.prompts.default import TEXT
 from app.prompts.policies import Mode
-from app.tables import CandidateState, Event, Job, LlmAnswer, Prompt, Rung, Stage, Trial, TrialKind
+from app.prompts.queries import Question
+from app.tables import (
+    CandidateState,
+    Event,
+    EvidenceText,
+    Job,
+    LlmAnswer,
+    Prompt,
+    Rung,
+    Stage,
+    StageTodo,
+    Trial,
+    TrialKind,
+    WorkQueue,
+)
 from tests.factories import make_candidate
-from tests.prompts.models import first_prompt, make_endpoint, set_up
+from tests.prompts.models import ANSWER, first_prompt, look, make_endpoint, make_trial, set_up
 from tests.web_client import SignIn
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -145,14 +163,64 @@ def test_the_page_shows_what_was_spent_of_the_budget(sign_in: SignIn, session: S
     assert re.search(r'<progress[^>]*value="0.5" max="2.0"', page)
 
 
-def keep(session: Session, endpoint_id: int, cost: float) -> None:
-    from app.prompts import actions
-    from app.prompts.actions import Given
-    from app.prompts.queries import Question
+def keep(
+    session: Session, endpoint_id: int, cost: float, caption: str = "c", job_id: int | None = None, seconds: float = 1
+) -> None:
+    asked = Question(endpoint_id, "m", first_prompt(session).id, caption, "")
+    given = Given("{}", "m", Rung.PROMPT, 10, 20, cost, seconds)
+    actions.keep_answer(session, asked, make_candidate(session).id, given, job_id)
 
-    asked = Question(endpoint_id, "m", first_prompt(session).id, "c", "")
-    given = Given("{}", "m", Rung.PROMPT, 10, 20, cost, 1.0)
-    actions.keep_answer(session, asked, make_candidate(session).id, given, None)
+
+def test_a_spent_budget_is_named_and_no_button_lets_the_stage_go_on(sign_in: SignIn, session: Session) -> None:
+    endpoint = make_endpoint(session, NOWHERE)
+    set_up(session, endpoint, budget={"since": "2020-01-01T00:00:00+00:00", "cost": 0.5, "tokens": None})
+    session.get_one(Stage, "llm").paused = True
+    elm = sign_in("elm")
+    assert "The stage is paused." in elm.get("/prefilter/prompts").text
+    keep(session, endpoint.id, cost=0.5)
+    page = elm.get("/prefilter/prompts").text
+    assert "The budget is spent." in page
+    assert "llm/resume" not in page
+    assert elm.post("/prefilter/llm/resume").status_code == 409
+
+
+def test_the_rate_counts_the_stages_own_answers_while_it_asked(session: Session) -> None:
+    endpoint = make_endpoint(session, NOWHERE)
+    stage, trial = (jobs.submit(session, kind, WorkQueue.LLM, {}).id for kind in ("prefilter", "trial"))
+    ago = {"a": 500, "b": 490, "c": 480, "d": 60, "e": 50}  # seconds, with a long pause after the third
+    for caption, seconds in ago.items():
+        keep(session, endpoint.id, 0, caption, stage, seconds=10)
+        keep(session, endpoint.id, 0, f"{caption} tried", trial, seconds=10)
+        at = func.clock_timestamp() - timedelta(seconds=seconds)
+        session.execute(update(LlmAnswer).where(LlmAnswer.caption_sha256 == caption).values(at=at))
+    assert queries.pace(session).per_minute == pytest.approx(6, abs=0.1)
+
+
+def test_the_page_looks_again_while_candidates_are_due(sign_in: SignIn, session: Session) -> None:
+    set_up(session, make_endpoint(session, NOWHERE))
+    elm, polls = sign_in("elm"), 'hx-trigger="every 2s"'
+    assert polls not in elm.get("/prefilter/prompts").text
+    session.add(StageTodo(stage="llm", candidate_id=make_candidate(session, CandidateState.FILTERING).id))
+    session.flush()
+    assert polls in elm.get("/prefilter/prompts").text
+
+
+def test_a_trial_names_its_versions_what_was_left_out_and_the_rule_that_struck(
+    sign_in: SignIn, session: Session
+) -> None:
+    trial, candidate = session.get_one(Trial, make_trial(session)), make_candidate(session)
+    answer = ANSWER | {"caption": "Melanoma."}
+    text_id = actions.keep_text(session, candidate.id, json.dumps(answer))
+    row = {"text": text_id, "why": "", "score": 1.0, "support": 0.1, "rewrote": True, "struck": ["support", "kept"]}
+    row |= {"tokens_in": 1, "tokens_out": 1, "cached": False}
+    trial.candidates = [candidate.id]
+    trial.result = {"left_out": {"held": 0, "unchecked": 2, "private": 1}, "rows": [{str(candidate.id): row}]}
+    session.flush()
+    page = sign_in("elm").get(f"/prefilter/prompts/trials/{trial.id}").text
+    assert "<h1>Version 1 on Nowhere, tried</h1>" in page
+    assert "2 not looked at for private details; 1 with a caption of nothing but" in page
+    assert "Too few of its words are in the original; less than 20% of the original is kept." in page
+    assert "Take version 1 into use" in page
 
 
 def test_an_answer_asked_for_again_costs_both_times(session: Session) -> None:
@@ -164,9 +232,6 @@ def test_an_answer_asked_for_again_costs_both_times(session: Session) -> None:
 
 
 def test_a_withdrawn_candidate_keeps_no_words_of_an_answer_that_comes_too_late(session: Session) -> None:
-    from app.prompts import actions
-    from app.tables import EvidenceText
-
     gone = make_candidate(session, CandidateState.WITHDRAWN)
     text_id = actions.keep_text(session, gone.id, "words of a post")
     assert session.get_one(EvidenceText, text_id).text is None
@@ -178,10 +243,11 @@ def test_a_try_asks_about_ten_candidates_and_a_comparison_about_decided_ones(sig
     url = f"/prefilter/prompts/{first.id}/try"
     assert elm.post(url, data={"endpoint": endpoint.id}).status_code == 409  # nobody to try it on
     for _ in range(12):
-        make_candidate(session)
+        look(session, make_candidate(session))
     assert elm.post(url, data={"endpoint": endpoint.id}).headers["location"].startswith("/prefilter/prompts/trials/")
     (trial,) = session.scalars(select(Trial)).all()
     assert (trial.kind, len(trial.candidates)) == (TrialKind.TRY, 10)
+    assert "trying Version 1 on Model on 10 candidates" in elm.get("/activity").text
     sides = {"prompt_1": first.id, "endpoint_1": endpoint.id, "prompt_2": first.id, "endpoint_2": endpoint.id}
     same = elm.post("/prefilter/prompts/compare", data=sides)
     assert same.status_code == 422

@@ -1,22 +1,37 @@
 """Trials through the worker's own functions, against a real HTTP server."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.policies import SYSTEM
 from app.curation import actions as curation
-from app.curation import leases
+from app.curation import leases, moves
 from app.db import transaction
 from app.prompts import actions, queries, trials
-from app.tables import Candidate, Endpoint, Finding, Job, JobState, LlmAnswer, ReviewKind, Trial, WaitReason
+from app.tables import (
+    Candidate,
+    CandidateState,
+    Endpoint,
+    Finding,
+    Job,
+    JobState,
+    LlmAnswer,
+    Outcome,
+    ReviewKind,
+    Trial,
+    WaitReason,
+)
 from tests.curation.test_decide import decision
 from tests.endpoints.server import ModelServer, fails, says
 from tests.factories import FAR, make_candidate, make_person
 from tests.prefilter.test_pipeline import quiet, work  # noqa: F401  # `quiet` is a fixture
 from tests.prompts.emptied import database_of_module, emptied  # noqa: F401  # fixtures
-from tests.prompts.models import caption_in, first_prompt, make_endpoint, repeats
+from tests.prompts.models import caption_in, first_prompt, look, make_endpoint, repeats
 from tests.prompts.stage import CAPTION, answering_model  # noqa: F401  # a fixture among them
+from workers.stages.private import NOTHING_LEFT
 
 pytestmark = pytest.mark.usefixtures("emptied", "quiet")
 
@@ -26,10 +41,27 @@ def the_trial() -> Trial:
         return session.scalars(select(Trial)).one()
 
 
+def checked(session: Session, caption: str = CAPTION, **values: Any) -> Candidate:
+    """A candidate in whose caption nothing private was found."""
+    candidate = make_candidate(session, caption=caption)
+    look(session, candidate, **values)
+    return candidate
+
+
+def hold(session: Session, candidate: Candidate) -> None:
+    moves.refilter(session, [candidate.id], CandidateState.QUEUED)
+    moves.hold(session, [candidate.id], "private")
+
+
+def try_first(session: Session, model: ModelServer, *, with_picture: bool = False) -> Trial:
+    endpoint = make_endpoint(session, model, takes_pictures=with_picture)
+    return actions.try_prompt(session, SYSTEM, first_prompt(session).id, endpoint.id, with_picture=with_picture)
+
+
 def test_a_try_shows_each_answer_beside_what_it_was_made_from_and_changes_nothing(model: ModelServer) -> None:
     model.behaviour = says(repeats(caption=f"{CAPTION} Perineural invasion."))
     with transaction() as session:
-        ids = [make_candidate(session, caption=CAPTION).id for _ in range(3)]
+        ids = [checked(session, CAPTION).id for _ in range(3)]
         before = session.execute(select(Candidate.id, Candidate.caption_id)).all()
         prompt, endpoint = first_prompt(session), make_endpoint(session, model)
         actions.try_prompt(session, SYSTEM, prompt.id, endpoint.id, with_picture=False)
@@ -44,7 +76,7 @@ def test_a_try_shows_each_answer_beside_what_it_was_made_from_and_changes_nothin
         assert ("Organ", "Skin") in answer.fields
         assert [piece.text.strip() for piece in answer.pieces if piece.op == "ins"] == ["Perineural invasion."]
         assert session.execute(select(Candidate.id, Candidate.caption_id)).all() == before
-        assert not session.scalar(select(func.count()).select_from(Finding))
+        assert not session.scalar(select(func.count()).select_from(Finding).where(Finding.stage == "llm"))
     assert len(model.asked) == 1  # all three have the same caption
     assert "Perineural" not in str(the_trial().result)
 
@@ -52,7 +84,7 @@ def test_a_try_shows_each_answer_beside_what_it_was_made_from_and_changes_nothin
 def test_a_trial_of_a_silent_model_waits_and_goes_on_where_it_was(model: ModelServer) -> None:
     with transaction() as session:
         for number in range(3):
-            make_candidate(session, caption=f"{CAPTION} Case {number}.")
+            checked(session, f"{CAPTION} Case {number}.")
         prompt, endpoint = first_prompt(session), make_endpoint(session, model, in_flight=1)
         actions.try_prompt(session, SYSTEM, prompt.id, endpoint.id, with_picture=False)
     said = model.behaviour
@@ -73,12 +105,12 @@ def test_a_trial_of_a_silent_model_waits_and_goes_on_where_it_was(model: ModelSe
     assert len(asked) == len(set(asked)) + 1  # the one that failed
 
 
-def decide(session: Session, kind: ReviewKind, caption: str) -> int:
+def decide(session: Session, kind: ReviewKind, caption: str, **values: Any) -> int:
     """A candidate that someone accepted or rejected."""
-    candidate = make_candidate(session, caption=caption)
+    candidate = checked(session, caption)
     oak = make_person(session, f"oak{candidate.id}")
     (lease,) = leases.hold(session, oak)
-    curation.decide(session, oak, decision(lease, kind, caption=caption))
+    curation.decide(session, oak, decision(lease, kind, caption=caption, **values))
     leases.release(session, oak, FAR)
     return candidate.id
 
@@ -118,3 +150,43 @@ def test_a_comparison_holds_two_prompts_against_what_people_decided(model: Model
         assert (one.tokens, one.cost) == (5 * 120, pytest.approx(5 * 140 / 1e6))
         shown = trials.shown(session, trial)
         assert len(shown) == 2  # where the first is not of people's opinion
+
+
+def test_a_trial_draws_only_what_may_be_sent_and_says_what_it_left_out(model: ModelServer) -> None:
+    with transaction() as session:
+        sent = checked(session)
+        checked(session, "MRN 1", label=NOTHING_LEFT)
+        checked(session, "Changed since.", stale=True)
+        make_candidate(session, caption="Never looked at.")
+        checked(session, "Failed.", outcome=Outcome.ERROR)
+        held = checked(session, "Dr. Ada Example saw this.")
+        hold(session, held)
+        trial = try_first(session, model)
+        assert trial.candidates == [sent.id]
+        assert trial.result["left_out"] == {"held": 1, "unchecked": 3, "private": 1}
+
+
+def test_what_is_held_after_the_draw_is_not_asked_about(model: ModelServer) -> None:
+    with transaction() as session:
+        sent, held = checked(session), checked(session, f"{CAPTION} Dr. Ada Example.")
+        assert len(try_first(session, model).candidates) == 2
+        hold(session, held)
+    work()
+    assert [caption_in(asked) for asked in model.asked] == [CAPTION]
+    assert list(the_trial().result["rows"][0]) == [str(sent.id)]
+
+
+def test_a_rejection_that_is_not_about_relevance_does_not_count(model: ModelServer) -> None:
+    with transaction() as session:
+        decide(session, ReviewKind.REJECT, "Twice.", reasons=["duplicate", "image_too_poor"])
+        decide(session, ReviewKind.REJECT, "A cat.", reasons=["duplicate", "not_histopathology"])
+        endpoint, first = make_endpoint(session, model), first_prompt(session)
+        second = actions.add_prompt(session, SYSTEM, f"{first.text} Look carefully.", "")
+        actions.compare(session, SYSTEM, [(one.id, endpoint.id, False) for one in (first, second)], 50)
+    work()
+    trial = the_trial()
+    (one, _), difference = trials.figures(trial.result)
+    assert trial.result["other"] == 1
+    assert one.agreement
+    assert difference
+    assert (one.agreement.judged, difference.judged) == (1, 1)

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-THOUGHT = re.compile(r"^.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)  # where a chat template opened the thinking
-FENCED = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL | re.IGNORECASE)
+THINKING = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+FENCE = "```"
+DEEPEST = 20  # an answer is flat; what nests deeper is made to hurt
 KEPT = ("type", "enum", "maxLength", "minimum", "maximum", "description", "items")
 WHY_LENGTH = 200
 
@@ -57,7 +57,7 @@ def read(texts: list[str | None], model: type[BaseModel]) -> dict[str, Any]:
         if not isinstance(text, str) or not text.strip():
             continue
         try:
-            return model.model_validate(_storable(_object(text))).model_dump(mode="json")
+            return model.model_validate(_storable(_object(text), DEEPEST)).model_dump(mode="json")
         except Unreadable as error:
             wrong = wrong or str(error)
         except ValidationError as error:
@@ -67,9 +67,9 @@ def read(texts: list[str | None], model: type[BaseModel]) -> dict[str, Any]:
 
 def _object(text: str) -> dict[str, Any]:
     """The one JSON object in a text, past thinking, fences, a byte order mark and prose. Never mends half of one."""
-    bare = THOUGHT.sub("", THINKING.sub("", text)).replace("\ufeff", "").strip()
-    fenced = FENCED.findall(bare)
-    for candidate in (bare, *fenced):
+    bare = _without_thinking(text).replace("\ufeff", "").strip()
+    fenced = bare.split(FENCE)[1::2]
+    for candidate in (bare, *(part.removeprefix("json").removeprefix("JSON") for part in fenced)):
         try:
             found = json.loads(candidate, parse_constant=_no_number)
         except (ValueError, RecursionError):
@@ -77,6 +77,19 @@ def _object(text: str) -> dict[str, Any]:
         if isinstance(found, dict):
             return found
     return _among_prose(bare)
+
+
+def _without_thinking(text: str) -> str:
+    """The text outside of what is marked as thinking; a chat template may have opened that before the answer began."""
+    kept, at, is_thinking = "", 0, False
+    for mark in THINKING.finditer(text):
+        closes = bool(mark[1])
+        if closes and not is_thinking:
+            kept = ""
+        elif not is_thinking:
+            kept += text[at : mark.start()]
+        is_thinking, at = not closes, mark.end()
+    return text if is_thinking and not kept else kept + ("" if is_thinking else text[at:])
 
 
 def _among_prose(text: str) -> dict[str, Any]:
@@ -96,13 +109,15 @@ def _among_prose(text: str) -> dict[str, Any]:
     return found[0]
 
 
-def _storable(value: Any) -> Any:
-    """The value with only such text as PostgreSQL keeps: no NUL, no half of a surrogate pair."""
+def _storable(value: Any, deeper: int) -> Any:
+    """The value with only such text as PostgreSQL keeps: no NUL, no half of a surrogate pair. Raises Unreadable."""
+    if deeper < 0:
+        raise Unreadable("The answer's JSON is nested too deeply.")
     if isinstance(value, str):
         return value.encode("utf-8", "ignore").decode().replace("\x00", "")
     if isinstance(value, dict):
-        return {_storable(name): _storable(inner) for name, inner in value.items()}
-    return [_storable(inner) for inner in value] if isinstance(value, list) else value
+        return {_storable(name, 0): _storable(inner, deeper - 1) for name, inner in value.items()}
+    return [_storable(inner, deeper - 1) for inner in value] if isinstance(value, list) else value
 
 
 def _no_number(name: str) -> Any:

@@ -33,6 +33,20 @@ OF_PATHOLOGY = _words(
     kidney liver lung thyroid prostate uterus ovary cervix testis bone brain spleen pancreas dermal basal
     squamous cell cells who figo ajcc tnm milan bethesda paris vienna sydney helsinki banff oxford lugano
     seattle tokyo pirads
+    gieson kossa willebrand recklinghausen quervain guglielmo woude hippel lindau gierke brunn meyenburg hansemann
+    ebner economo bezold jaksch hebra pirquet zumbusch waldeyer koyanagi woerden buchem lohuizen hoeve hove
+    steensel movat weigert lendrum papez loyez bodian cajal schmorl goldner martius dieterle mowry hotchkiss
+    mcmanus laidlaw takayasu buerger behcet behçet sjogren sjögren kawasaki churg henoch schonlein schönlein
+    schamberg majocchi gougerot besnier boeck lofgren löfgren jadassohn lewandowsky degos sneddon gottron raynaud
+    dercum madelung dupuytren ledderhose peyronie garré brodie codman perthes scheuermann ollier maffucci mccune
+    kienbock kienböck abrikossoff kasabach merritt osler rendu klippel trenaunay sturge bourneville koenen birt
+    hogg dubé spiegler gorlin goltz rombo bazex muehrcke menkes netherton papillon lefevre lefèvre vorner vörner
+    thost hallopeau gianotti crosti fordyce zoon queyrat buschke lowenstein löwenstein pinkus mibelli trelat
+    trélat fabry gaucher niemann pompe tay sachs krabbe hurler scheie sanfilippo morquio maroteaux refsum chediak
+    higashi hermansky pudlak dubin crigler najjar budd chiari caroli byler alagille reye laennec banti felty
+    glanzmann soulier fanconi blackfan kostmann pelger huet huët dohle döhle ferrata turk türk waldenstrom
+    waldenström lennert rappaport alport bellini armanni ebstein hunner sampson bouin carnoy zamboni karnovsky
+    delafield carazzi heidenhain picro
     """
 )
 

@@ -11,14 +11,14 @@ from app.endpoints import queries as endpoints
 from app.jobs import RunningJob
 from app.prefilter import queries
 from app.prefilter.policies import Offer, StageInput, StageResult
-from app.prompts import actions
+from app.prompts import actions, sendable
 from app.prompts.answers import UNKNOWN, Answer, visible
 from app.prompts.policies import Wanted
 from app.prompts.proposals import Proposal, judged
+from app.prompts.sendable import NOTHING_LEFT
 from app.prompts.trials import base_of
 from app.tables import CaptionKind, Outcome
 from workers import silence
-from workers.stages.private import NOTHING_LEFT
 
 if TYPE_CHECKING:
     from workers.asking import Answered, Side
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NO_MODEL = "no language model is set up"
 NO_CAPTION = "there is no caption"
 ALL_PRIVATE = "the caption is nothing but private details, so it is not sent"
+UNCHECKED = "private details were not looked for in the caption, so it is not sent"
 
 
 def looked_at(item: StageInput, setting: dict[str, Any]) -> tuple[object, ...]:
@@ -65,10 +66,12 @@ def run(batch: list[StageInput], setting: dict[str, Any], job: RunningJob) -> li
 
 def _kept_back(batch: list[StageInput]) -> dict[int, str]:
     """Candidate → why the model is not asked about it."""
+    ids = [item.candidate_id for item in batch]
     with transaction() as session:
-        private = queries.labelled(session, "private", NOTHING_LEFT, [item.candidate_id for item in batch])
+        private = queries.labelled(session, "private", NOTHING_LEFT, ids)
+        unchecked = sendable.unchecked(session, ids)
     without = {item.candidate_id: NO_CAPTION for item in batch if not base_of(item).strip()}
-    return dict.fromkeys(private, ALL_PRIVATE) | without
+    return dict.fromkeys(unchecked, UNCHECKED) | dict.fromkeys(private, ALL_PRIVATE) | without
 
 
 def _not_run(item: StageInput, why: str) -> StageResult:
@@ -80,7 +83,7 @@ def _result(item: StageInput, asked_of: "Side", given: "Answered", min_support: 
         "endpoint": asked_of.endpoint.id,
         "model": given.model or asked_of.endpoint.model,
         "prompt": asked_of.prompt.version,
-        "picture": asked_of.with_picture,
+        "picture": given.with_picture,
         "tokens_in": given.tokens_in,
         "tokens_out": given.tokens_out,
         "cost": given.cost,
@@ -109,6 +112,7 @@ def _said(answer: Answer, proposal: Proposal) -> dict[str, Any]:
         "support": proposal.support,
         "unsupported": proposal.unsupported,
         "rewrote": proposal.rewrote,
+        "struck": proposal.struck,
         "proposed": bool(proposal.text) and not proposal.rewrote,
     }
 
