@@ -27,7 +27,7 @@ PAGES = {
         *("/", "/candidates", "/candidates?layout=tiles", "/candidates/1", "/imports", "/imports/new", "/imports/LAST"),
         *("/people", "/people/1", "/prefilter", "/prefilter/caption", "/prefilter/sameness", "/activity", "/system"),
         *("/prefilter/endpoints", "/prefilter/endpoints/new", "/prefilter/prompts", "/prefilter/prompts/1"),
-        *("/prefilter/held", "/prefilter/privacy", "/prefilter/faces", "/prefilter/corrections", "/candidates/5"),
+        *("/prefilter/held", "/prefilter/privacy", "/prefilter/faces", "/candidates/5"),
         *("/jobs/1", "/snapshots", "/snapshots/1", "/account", "/adjudicate", "/candidates/999999"),
     ),
     "alder": (
