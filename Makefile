@@ -57,7 +57,7 @@ clean: ## Remove what setup and the tests made; the data in var/ stays
 
 # uv installs in seconds what pip installs in minutes; the same file, the same hashes, the same result.
 .venv/.packages: requirements.lock pyproject.toml | .venv/.created
-	@echo "Installing Python packages: 3.3 GB to download the first time."
+	@echo "Installing Python packages: 3.6 GB to download the first time."
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/pip install --quiet uv || echo "No uv here: pip takes longer."
 	@if $(BIN)/uv --version >/dev/null 2>&1; then set -e; \
 		$(BIN)/uv pip install --quiet --compile-bytecode --python $(PY) --no-deps --require-hashes -r requirements.lock; \
