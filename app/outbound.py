@@ -8,7 +8,7 @@ certificate's name stay the name's. No proxy or certificate is taken from the en
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 from typing import Any
 
@@ -51,7 +51,7 @@ class Guarded(httpx2.HTTPTransport):
         context = httpx2.create_ssl_context(trust_env=False)
         super().__init__(verify=context, trust_env=False)
         self._until = threading.local()
-        backend = _Checked(private_host, self._left)
+        backend = _Checked(private_host, self._left, self._bares_the_key)
         self._pool = httpcore2.ConnectionPool(
             context, max_connections=None, max_keepalive_connections=64, keepalive_expiry=30, network_backend=backend
         )
@@ -69,6 +69,7 @@ class Guarded(httpx2.HTTPTransport):
             request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
         )
         self._until.at = time.monotonic() + self._seconds
+        self._until.bares_the_key = self._bearer is not None and request.url.scheme == "http"
         answer = super().handle_request(bare)
         try:
             return self._whole(request, answer)
@@ -93,6 +94,10 @@ class Guarded(httpx2.HTTPTransport):
                 raise TooLarge(f"The answer is larger than {self._max_bytes / 1e6:g} MB.")
             yield part
 
+    def _bares_the_key(self) -> bool:
+        """Whether the request at hand sends its key in the clear: then it stays in the house."""
+        return bool(self._until.bares_the_key)
+
     def _left(self, timeout: float | None) -> float:
         """The seconds that an act may take: never more than the request has left."""
         left: float = self._until.at - time.monotonic()
@@ -104,9 +109,9 @@ class Guarded(httpx2.HTTPTransport):
 class _Checked(httpcore2.NetworkBackend):
     """Opens sockets, to checked addresses only."""
 
-    def __init__(self, private_host: str, left: Any) -> None:
+    def __init__(self, private_host: str, left: Any, bares_the_key: Callable[[], bool]) -> None:
         self._plain = httpcore2.SyncBackend()
-        self._private_host, self._left = private_host, left
+        self._private_host, self._left, self._bares_the_key = private_host, left, bares_the_key
 
     def connect_tcp(
         self,
@@ -116,7 +121,8 @@ class _Checked(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        addresses = checked_addresses(host, port, may_be_private=host.lower() == self._private_host)
+        is_named = host.lower() == self._private_host
+        addresses = checked_addresses(host, port, may_be_private=is_named, may_be_public=not self._bares_the_key())
         for number, address in enumerate(addresses, 1):
             try:
                 stream = self._plain.connect_tcp(address, port, self._left(timeout), local_address, socket_options)
@@ -128,7 +134,7 @@ class _Checked(httpcore2.NetworkBackend):
         raise httpcore2.ConnectError
 
 
-def checked_addresses(host: str, port: int, *, may_be_private: bool = False) -> list[str]:
+def checked_addresses(host: str, port: int, *, may_be_private: bool = False, may_be_public: bool = True) -> list[str]:
     """Every address that a host has now. Raises Refused when any of them may not be called, ConnectError for none."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -139,6 +145,8 @@ def checked_addresses(host: str, port: int, *, may_be_private: bool = False) -> 
         said = kind(ip_address(address))
         if said == "forbidden":
             raise Refused("The host has an address that is neither public nor of a private network.")
+        if said == "public" and not may_be_public:
+            raise Refused("A key goes to a public address over https:// only.")
         if said == "private" and not may_be_private:
             raise Refused("The host has a private address, and this endpoint may not call one.")
     return addresses

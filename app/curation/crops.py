@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from PIL import Image as Picture
-from PIL import ImageDraw
 
 from app.curation.queries import Found
 from app.errors import Invalid
@@ -135,9 +134,8 @@ def _copy(jpeg: bytes, crop: Crop, masks: Sequence[Crop]) -> bytes:
     buffer = io.BytesIO()
     with Picture.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
         whole = picture.convert("RGB")
-    draw = ImageDraw.Draw(whole)
     for mask in masks:
-        draw.rectangle((mask.x, mask.y, mask.x + mask.width - 1, mask.y + mask.height - 1), fill=COVER)
+        whole.paste(COVER, (mask.x, mask.y, mask.x + mask.width, mask.y + mask.height))
     part = whole.crop((crop.x, crop.y, crop.x + crop.width, crop.y + crop.height))
     part.info.clear()
     part.save(buffer, "JPEG", quality=95, subsampling=0)

@@ -13,9 +13,6 @@ from functools import cache
 from html import unescape
 from typing import Literal
 
-import emoji
-from ftfy import fix_encoding
-
 from app.prefilter import caption_phrases as phrases
 from app.prefilter.tracked_text import Edit, Removed, Span, TrackedText
 
@@ -82,6 +79,8 @@ def _repair(text: TrackedText) -> None:
 
 def _mojibake(text: str) -> Iterator[Edit]:
     """Only runs of non-ASCII characters change, so they pair up in order; if not, the text stays as it is."""
+    from ftfy import fix_encoding  # like emoji's, its tables take memory that a web process never needs
+
     fixed = fix_encoding(text)
     if fixed == text:
         return
@@ -257,6 +256,8 @@ def _emoji_character() -> str:
 
     The pictographic plane counts as a whole: its other signs are ornaments. The look-ahead makes it fast.
     """
+    import emoji
+
     parts = {part for sequence in emoji.EMOJI_DATA for part in sequence if "\u2000" < part < "\ufe00"}
     return f"(?=[^\x00-\u2000])[\U0001f000-\U0001faff{''.join(sorted(parts - set(_SIGNS_OF_TEXT)))}]"
 

@@ -146,6 +146,18 @@ def test_only_the_host_that_was_named_may_be_private(canary: ModelServer, names:
     assert len(canary.asked) == 1
 
 
+def test_a_key_goes_in_the_clear_to_private_addresses_alone(canary: ModelServer, names: Resolve) -> None:
+    names("models.example", ["93.184.216.34"])
+    with (
+        outbound.client(seconds=5, private_host="models.example", bearer=SecretStr("sk-1")) as client,
+        pytest.raises(Refused, match="over https:// only"),
+    ):
+        client.post("http://models.example/v1")
+    with outbound.client(seconds=5, private_host="127.0.0.1", bearer=SecretStr("sk-1")) as client:
+        client.post(canary.url)
+    assert canary.asked[0].headers["authorization"] == "Bearer sk-1"
+
+
 def test_no_host_may_be_where_a_cloud_keeps_its_secrets(names: Resolve) -> None:
     names("models.example", ["169.254.169.254"])
     with pytest.raises(Refused, match="neither public nor"):

@@ -16,7 +16,7 @@ from workers.ml.pictures import decode
 COPY = 640  # px, longer side
 SMALLEST = 20  # px of the copy
 SIDE = 40  # px, shorter side of what is looked at: the network's first pyramid level needs that much
-SURE = 0.9  # the network's last score from which a face counts: bench/README.md
+SURE = 0.95  # the network's last score from which a face counts: bench/README.md
 
 
 @dataclass(frozen=True)
