@@ -72,6 +72,11 @@ class Settings(BaseSettings):
         return (self.models_setting or self.home_path / "models").expanduser().resolve()
 
     @property
+    def runs_path(self) -> Path:
+        """Where the trainer works: a folder a run, with its log, its curves and what it needs to go on."""
+        return self.home_path / "runs"
+
+    @property
     def import_roots(self) -> list[Path]:
         """Folders whose named sub-folders an admin may import from the browser."""
         roots = [Path(root) for root in self.import_roots_setting.split(":") if root]

@@ -60,6 +60,7 @@ from app.tables.review import (
     Skip,
 )
 from app.tables.snapshot import Snapshot, SnapshotMember, Split
+from app.tables.training import Run, RunEpoch, RunStep
 
 __all__ = [
     "Assignment",
@@ -110,6 +111,9 @@ __all__ = [
     "ReviewKind",
     "ReviewReason",
     "Role",
+    "Run",
+    "RunEpoch",
+    "RunStep",
     "Rung",
     "Setting",
     "Skip",

@@ -122,7 +122,9 @@ class Encoder(Base):
     """What makes vectors of pictures.
 
     `pretrained` is a tag, or the name of a safetensors file below the models folder, whose bytes then have the
-    SHA-256 `checksum`. `reaches_data` where the licence's terms reach datasets made with its vectors.
+    SHA-256 `checksum`. `reaches_data` where the licence's terms reach datasets made with its vectors. `package` is the
+    folder below the models folder that plain open_clip loads (`local-dir:`), once one was made; `size` its bytes.
+    `provenance` says what it was made of, by which command and which versions.
     """
 
     __tablename__ = "encoder"
@@ -141,6 +143,10 @@ class Encoder(Base):
     reaches_data: Mapped[bool] = mapped_column(server_default=text("false"))
     quick_gelu: Mapped[bool] = mapped_column(server_default=text("false"))
     checksum: Mapped[str] = mapped_column(server_default="")
+    parameters: Mapped[int] = mapped_column(server_default=text("0"))
+    package: Mapped[str] = mapped_column(server_default="")
+    size: Mapped[int] = mapped_column(server_default=text("0"))
+    provenance: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     created_at: Mapped[datetime] = stamped()
 
 
