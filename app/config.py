@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     redis_url_setting: SecretStr | None = Field(None, validation_alias="REDIS_URL")
     blobs_url_setting: str | None = Field(None, validation_alias="IPATH_BLOBS")
     import_roots_setting: str = Field("", validation_alias="IPATH_IMPORT_ROOTS")
+    evaluation_roots_setting: str = Field("", validation_alias="IPATH_EVALUATION_ROOTS")
     host: str = Field("127.0.0.1", validation_alias="IPATH_HOST")
     port: int = Field(8000, validation_alias="IPATH_PORT")
     allowed_hosts_setting: str = Field("localhost,127.0.0.1,[::1]", validation_alias="IPATH_ALLOWED_HOSTS")
@@ -75,6 +76,17 @@ class Settings(BaseSettings):
     def runs_path(self) -> Path:
         """Where the trainer works: a folder a run, with its log, its curves and what it needs to go on."""
         return self.home_path / "runs"
+
+    @property
+    def evaluations_path(self) -> Path:
+        """What evaluations leave: items of sets, features, predictions and passports."""
+        return self.home_path / "evaluations"
+
+    @property
+    def evaluation_roots(self) -> list[Path]:
+        """Folders whose named sub-folders are evaluation sets in their published layouts; only read."""
+        roots = [Path(root) for root in self.evaluation_roots_setting.split(":") if root]
+        return roots or [self.home_path / "evaluation-sets"]
 
     @property
     def import_roots(self) -> list[Path]:

@@ -17,6 +17,7 @@ from app.tables.candidate import (
     ImageMatch,
     Post,
 )
+from app.tables.evaluation import ClassPrompts, Evaluation, EvaluationSet, EvaluationTask
 from app.tables.intake import (
     Author,
     Consent,
@@ -69,6 +70,7 @@ __all__ = [
     "CandidateState",
     "Caption",
     "CaptionKind",
+    "ClassPrompts",
     "Classifier",
     "Consent",
     "Draft",
@@ -81,6 +83,9 @@ __all__ = [
     "EncoderKind",
     "Endpoint",
     "EntryOutcome",
+    "Evaluation",
+    "EvaluationSet",
+    "EvaluationTask",
     "Event",
     "EvidenceKind",
     "EvidenceText",
