@@ -6,11 +6,10 @@ import secrets
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import structlog
 import typer
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select
 
@@ -22,9 +21,12 @@ from app.config import settings
 from app.db import transaction
 from app.embedded import HomeInUse, InitFailed
 from app.errors import AppError
-from app.following import bar, follow, wait_for_prefilter
+from app.evaluation.shell import evaluate, evaluation_set
+from app.following import bar, wait_for_prefilter
+from app.shell import AsJson, err, fail, finished, out, show
 from app.supervisor import ChildFailed, Supervisor
-from app.tables import Consent, Job, JobState, Role, SourceKind, User, WorkQueue
+from app.tables import Consent, Role, SourceKind, User, WorkQueue
+from app.training.shell import train
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Curate image–text pairs in pathology.")
 user_app = typer.Typer(no_args_is_help=True, help="Add people, change passwords, end access.")
@@ -33,13 +35,12 @@ prefilter_app = typer.Typer(help="Run stages again; train the histology classifi
 app.add_typer(user_app, name="user")
 app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(prefilter_app, name="prefilter")
-encoder_app = typer.Typer(no_args_is_help=True, help="Register encoders, and take one into use.")
+encoder_app = typer.Typer(no_args_is_help=True, help="Register models, and take one into use.")
 app.add_typer(encoder_app, name="encoder")
 
-out = Console()
-err = Console(stderr=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for a script.")]
+app.command()(train)
+app.command()(evaluate)
+app.command(name="evaluation-set")(evaluation_set)
 
 
 def main() -> None:
@@ -51,18 +52,6 @@ def main() -> None:
         fail(f"{error.message} {error.what_next}".strip())
     except (HomeInUse, InitFailed, ChildFailed) as error:
         fail(str(error))
-
-
-def fail(sentence: str) -> NoReturn:
-    err.print(sentence, style="red", markup=False, highlight=False)
-    raise SystemExit(1)
-
-
-def show(value: dict[str, Any], as_json: bool, sentence: str) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(value, default=str) + "\n")
-    else:
-        out.print(sentence, markup=False, highlight=False)
 
 
 # --- serving ------------------------------------------------------------------------------------
@@ -158,16 +147,6 @@ def worker(
 # --- jobs, followed -----------------------------------------------------------------------------
 
 
-def finished(job_id: int, as_json: bool, own: Supervisor | None) -> Job:
-    """The job at its end, with a bar meanwhile. Raises SystemExit 1 when it failed, 130 when it was cancelled."""
-    job = follow(job_id, err, own, quiet=as_json)
-    if job.state is JobState.FAILED:
-        fail(job.error)
-    if job.state is JobState.CANCELLED:
-        raise SystemExit(130)
-    return job
-
-
 @app.command(name="import")
 def import_(
     path: Annotated[Path, typer.Argument(exists=True, help="A folder, zip, CSV or TSV of posts.")],
@@ -257,7 +236,7 @@ Confirmed = Annotated[bool, typer.Option("--confirm-licence", help="You know tha
 
 @encoder_app.command("add")
 def encoder_add(
-    model: Annotated[str, typer.Argument(help="A name of the source, hf-hub:ID, or a config in the models folder.")],
+    model: Annotated[str, typer.Argument(help="A name, hf-hub:ID, or local-dir:FOLDER or a .json below the models folder.")],
     source: Annotated[str, typer.Option(help="open_clip, timm or efficientnet-lite0.")] = "open_clip",
     pretrained: Annotated[str, typer.Option(help="The tag of its trained weights.")] = "",
     checkpoint: Annotated[str, typer.Option(help="A .safetensors or .pt file below the models folder.")] = "",
@@ -267,7 +246,7 @@ def encoder_add(
     confirmed: Confirmed = False,
     as_json: AsJson = False,
 ) -> None:
-    """Register an encoder; a worker loads it first, and refuses what is not the model that it should be."""
+    """Register a model; a worker loads it first, and refuses what is not the model that it should be."""
     from app.encoders import actions, queries
 
     new = actions.NewEncoder(source, model, pretrained, checkpoint, name, licence, quick_gelu)
@@ -278,7 +257,7 @@ def encoder_add(
         with transaction() as session:
             made = queries.registered_by(session, job_id)
     facts = {"encoder": made.id, "name": made.name, "width": made.width, "weights": made.weights.value}
-    show(facts, as_json, f"{made.name} is encoder {made.id}. `ipath encoder use {made.id}` takes it into use.")
+    show(facts, as_json, f"{made.name} is model {made.id}. `ipath encoder use {made.id}` takes it into use.")
 
 
 @encoder_app.command("use")

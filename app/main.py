@@ -15,6 +15,8 @@ import app.curation.routes
 import app.duplicates.routes
 import app.encoders.routes
 import app.endpoints.routes
+import app.evaluation.routes
+import app.evaluation.set_routes
 import app.intake.routes
 import app.operations.routes
 import app.prefilter.classifier_routes
@@ -24,6 +26,7 @@ import app.prefilter.routes
 import app.prompts.routes
 import app.search.routes
 import app.snapshots.routes
+import app.training.routes
 from app import logs
 from app.config import settings
 from app.operations import notices
@@ -35,7 +38,7 @@ from app.web.csp import SecurityHeaders
 from app.web.csrf import SameOrigin
 
 STATIC = Path(__file__).parents[1] / "static"
-VENDOR = {"htmx.org": "htmx.org/dist", "panzoom": "@panzoom/panzoom/dist"}
+VENDOR = {"htmx.org": "htmx.org/dist", "panzoom": "@panzoom/panzoom/dist", "uplot": "uplot/dist"}
 UPLOAD_BYTES = 2_000_000_000
 
 DOMAINS = (
@@ -45,6 +48,8 @@ DOMAINS = (
     app.search.routes,
     app.encoders.routes,
     app.endpoints.routes,
+    app.evaluation.set_routes,
+    app.evaluation.routes,
     app.intake.routes,
     app.duplicates.routes,
     app.corrections.routes,
@@ -54,6 +59,7 @@ DOMAINS = (
     app.prompts.routes,
     app.prefilter.routes,
     app.snapshots.routes,
+    app.training.routes,
     app.operations.routes,
 )
 

@@ -9,7 +9,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from ipaddress import ip_address
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import httpcore2
@@ -35,7 +37,7 @@ class TooLarge(Refused):
 def client(
     *, seconds: float, private_host: str = "", bearer: SecretStr | None = None, max_bytes: int = MAX_BYTES
 ) -> httpx2.Client:
-    """A client whose every request is over within `seconds`, name resolution aside, and brings at most `max_bytes`.
+    """A client whose every request is over within `seconds` and brings at most `max_bytes`.
 
     `private_host` is the one host that may have private addresses; `bearer` goes with every request. Requests raise
     Refused, or httpx2's TransportError (TimeoutException when the time is over).
@@ -122,7 +124,8 @@ class _Checked(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         is_named = host.lower() == self._private_host
-        addresses = checked_addresses(host, port, may_be_private=is_named, may_be_public=not self._bares_the_key())
+        found = _resolved(host, port, self._left(timeout))
+        addresses = checked(found, may_be_private=is_named, may_be_public=not self._bares_the_key())
         for number, address in enumerate(addresses, 1):
             try:
                 stream = self._plain.connect_tcp(address, port, self._left(timeout), local_address, socket_options)
@@ -134,13 +137,31 @@ class _Checked(httpcore2.NetworkBackend):
         raise httpcore2.ConnectError
 
 
-def checked_addresses(host: str, port: int, *, may_be_private: bool = False, may_be_public: bool = True) -> list[str]:
-    """Every address that a host has now. Raises Refused when any of them may not be called, ConnectError for none."""
+def _resolved(host: str, port: int, seconds: float) -> list[str]:
+    """Every address that a host has now. Raises ConnectError for none, ConnectTimeout when it takes too long.
+
+    The system's resolver takes no time limit, so it works beside; one that hangs ends by itself.
+    """
+    answer: SimpleQueue[list[str]] = SimpleQueue()
+
+    def look_up() -> None:
+        found: list[Any] = []
+        with suppress(OSError, UnicodeError):  # the latter of a label that is no name
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        answer.put(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
+
+    threading.Thread(target=look_up, name="resolve", daemon=True).start()
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # the latter of a label that is no name
-        raise httpcore2.ConnectError from None
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        addresses = answer.get(timeout=seconds)
+    except Empty:
+        raise httpcore2.ConnectTimeout from None
+    if not addresses:
+        raise httpcore2.ConnectError
+    return addresses
+
+
+def checked(addresses: list[str], *, may_be_private: bool = False, may_be_public: bool = True) -> list[str]:
+    """The addresses. Raises Refused when any of them may not be called."""
     for address in addresses:
         said = kind(ip_address(address))
         if said == "forbidden":

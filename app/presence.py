@@ -33,3 +33,9 @@ def served_queues(session: Session) -> set[str]:
     """The queues that some live worker serves."""
     alive = select(Worker.queues).where(Worker.seen_at > func.clock_timestamp() - WORKER_ALIVE)
     return {queue for queues in session.scalars(alive) for queue in queues}
+
+
+def machines_serving(session: Session, queue: str) -> int:
+    """How many machines have a live worker that serves the queue."""
+    alive = select(Worker.host).where(Worker.seen_at > func.clock_timestamp() - WORKER_ALIVE)
+    return len(set(session.scalars(alive.where(Worker.queues.contains([queue])))))

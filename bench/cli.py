@@ -10,6 +10,7 @@ from bench import (
     carousel,
     embedding,
     endpoint,
+    evaluating,
     faithfulness,
     importing,
     listing,
@@ -28,6 +29,7 @@ from bench import (
     stages,
     starting,
     thresholds,
+    training,
 )
 from bench.figures import show
 from bench.ground import prepared
@@ -54,6 +56,8 @@ BENCHES = {
     "private-details": private_details,
     "faithfulness": faithfulness,
     "carousel": carousel,
+    "evaluation": evaluating,
+    "training": training,
 }
 
 

@@ -9,7 +9,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from app.prefilter.private_details import Detail
 from bench.figures import Figure, percentiles
@@ -103,6 +103,21 @@ MONTHS = {
     "frdate": ("janvier", "août", "décembre"), "dedate": ("Januar", "März", "Oktober"),
 }  # fmt: skip
 
+NAMED = (
+    "{name} came back with a second lesion of the back. Melanoma, H&E 10x.",
+    "A biopsy from {name}, 54 years old: basal cell carcinoma, nodular.",
+    "We saw {name} in clinic last week. Lichen planus of the wrist.",
+)
+EPONYM_NAMES = (
+    "Mary Wilson", "James Clark", "Susan Bowen", "Robert Cooper", "Anna Gardner", "Helen Wright", "David Graves",
+    "Laura Sutton", "Peter Johnson", "Karen Hunter", "John Lewis Turner", "Emma Bowman", "Patricia Jones",
+    "George Addison", "Ruth Cushing", "Michael Hailey",
+)  # fmt: skip
+EPONYMS = (
+    "Wilson disease", "Clark level IV", "Bowen disease", "Graves disease", "Gardner syndrome", "Homer Wright rosettes",
+    "Hunter syndrome", "Sutton nevus", "Stevens-Johnson syndrome", "Bence Jones protein", "Addison disease",
+    "Cushing syndrome", "Bowman capsule", "Hailey-Hailey disease", "Brown and Brenn stain", "Reed-Sternberg cells",
+)  # fmt: skip
 Truth = list[tuple[int, int, str]]
 
 
@@ -110,25 +125,56 @@ def run(ground: Ground) -> list[Figure]:
     from workers.stages.private import details_in
 
     details_in("The first one loads the model.")
-    true, caught, found, right = (Counter[str]() for _ in range(4))
+    by_kind, by_language = Tally(), Tally()
     seconds, plain, alarmed = [], 0, 0
-    for text, truth in made_set(ground.count(CAPTIONS, least=300), seed=9918):
+    for text, truth, language in made_set(ground.count(CAPTIONS, least=300), seed=9918):
         before = time.perf_counter()
         details = details_in(text)
         seconds.append(time.perf_counter() - before)
-        true.update(kind for *_, kind in truth)
-        caught.update(kind for start, end, kind in truth if _covered(details, start, end, kind))
-        found.update(detail.kind for detail in details)
-        right.update(detail.kind for detail in details if _is_true(detail, truth))
+        by_kind.count(details, truth, lambda kind: kind)
+        if language:
+            by_language.count(details, truth, lambda _kind, language=language: language)
         plain, alarmed = plain + (not truth), alarmed + (not truth and bool(details))
-    figures = []
-    for kind in sorted(true):
-        figures.append(Figure(f"{kind}: recall", caught[kind] / true[kind], "", f"{caught[kind]} of {true[kind]}"))
-        right_of = f"{right[kind]} of {found[kind]} finds"
-        figures.append(Figure(f"{kind}: precision", right[kind] / max(1, found[kind]), "", right_of))
     p50, p95 = percentiles(seconds)
     alarms = Figure("Captions without any that alarm", alarmed / plain, "", f"{alarmed} of {plain}")
-    return [*figures, alarms, Figure("A caption: p50", 1000 * p50, "ms", f"p95 {1000 * p95:.1f} ms")]
+    time_taken = Figure("A caption: p50", 1000 * p50, "ms", f"p95 {1000 * p95:.1f} ms")
+    return [*by_kind.figures(), *by_language.figures(), *_of_eponyms(), alarms, time_taken]
+
+
+class Tally:
+    """Details that are there, those of them that are found, finds, and those of them that are right, by some key."""
+
+    def __init__(self) -> None:
+        self.true, self.caught, self.found, self.right = (Counter[str]() for _ in range(4))
+
+    def count(self, details: list[Detail], truth: Truth, key: Callable[[str], str]) -> None:
+        self.true.update(key(kind) for *_, kind in truth)
+        self.caught.update(key(kind) for start, end, kind in truth if _covered(details, start, end, kind))
+        self.found.update(key(detail.kind) for detail in details)
+        self.right.update(key(detail.kind) for detail in details if _is_true(detail, truth))
+
+    def figures(self) -> Iterator[Figure]:
+        for key in sorted(self.true):
+            there, finds = f"{self.caught[key]} of {self.true[key]}", f"{self.right[key]} of {self.found[key]} finds"
+            yield Figure(f"{key}: recall", self.caught[key] / self.true[key], "", there)
+            yield Figure(f"{key}: precision", self.right[key] / max(1, self.found[key]), "", finds)
+
+
+def _of_eponyms() -> list[Figure]:
+    """Patients who are called as a disease is, and the disease."""
+    from workers.stages.private import details_in
+
+    told = [(text.format(name=name), name) for text in NAMED for name in EPONYM_NAMES]
+    caught = sum(any(_says(text, one, name) for one in details_in(text)) for text, name in told)
+    alarmed = sum(bool(details_in(f"{eponym} in a biopsy of the skin, H&E, 10x.")) for eponym in EPONYMS)
+    return [
+        Figure("Names that are eponyms too: recall", caught / len(told), "", f"{caught} of {len(told)}"),
+        Figure("Eponyms alone that alarm", alarmed / len(EPONYMS), "", f"{alarmed} of {len(EPONYMS)}"),
+    ]
+
+
+def _says(text: str, detail: Detail, name: str) -> bool:
+    return detail.kind == "name" and name in text[detail.start : detail.end]
 
 
 def _covered(details: list[Detail], start: int, end: int, kind: str) -> bool:
@@ -139,12 +185,13 @@ def _is_true(detail: Detail, truth: Truth) -> bool:
     return any(detail.kind == kind and detail.start < end and start < detail.end for start, end, kind in truth)
 
 
-def made_set(count: int, seed: int) -> Iterator[tuple[str, Truth]]:
-    """Captions and where their private details are; one in three has none."""
+def made_set(count: int, seed: int) -> Iterator[tuple[str, Truth, str]]:
+    """Captions, where their private details are, and their language; one in three has none, and "" for it."""
     chance = random.Random(seed)
     for number in range(count):
         is_plain = number % 3 == 2
-        template = chance.choice(PLAIN if is_plain else PRIVATE[chance.choice(["en", "en", "en", *PRIVATE])])
+        language = "" if is_plain else chance.choice(["en", "en", "en", *PRIVATE])
+        template = chance.choice(PRIVATE[language] if language else PLAIN)
         text, truth = "", []
         for part in re.split(r"(\{\w+\})", template):
             slot = part[1:-1] if part.startswith("{") else ""
@@ -152,7 +199,7 @@ def made_set(count: int, seed: int) -> Iterator[tuple[str, Truth]]:
             if slot in KIND_OF and not is_plain:
                 truth.append((len(text), len(text) + len(said), KIND_OF[slot]))
             text += said
-        yield text, truth
+        yield text, truth, language
 
 
 def _value(slot: str, chance: random.Random) -> str:

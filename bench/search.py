@@ -1,8 +1,10 @@
 """Searching candidates by words, with and without typos, by meaning, by likeness and by words and meaning together."""
 
 import random
+import time
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from itertools import count as numbers
 from itertools import cycle
 from typing import Any
 
@@ -18,6 +20,8 @@ from tests.services import psycopg_url
 
 CANDIDATES = 100_000
 REQUESTS = 200
+NEW = 30
+CLIP = "ViT-B-32"
 WIDTH = 512
 KINDS = 500  # of pictures: vectors lie around as many middles, as pictures of the same thing do
 AT_ONCE = 1000
@@ -81,6 +85,7 @@ def run(ground: Ground) -> list[Figure]:
                 "both": pages(MEANT, by="both"),
                 "likeness": pages([""], by="image", like="77"),
             }
+        first, new = in_fresh_process(environment, new_queries, ground.count(NEW, least=5))
     aims = {"words": 50, "meaning": 150}
     only = {"words": f"{bare[0]:.1f} ms for the statements alone"}
     figures = []
@@ -88,6 +93,9 @@ def run(ground: Ground) -> list[Figure]:
         title = f"Search of {count:,} by {name}"
         figures.append(Figure(f"{title}: p50", p50, "ms", only.get(name, ""), at_most=aims.get(name)))
         figures.append(Figure(f"{title}: p95", p95, "ms"))
+    loading = f"{first:.1f} s for a worker's first, which loads {CLIP}"
+    figures.append(Figure("The vector of words nobody asked before, by a worker: p50", new[0], "ms", loading, 1000))
+    figures.append(Figure("The same: p95", new[1], "ms"))
     return figures
 
 
@@ -107,6 +115,46 @@ def words_alone(requests: int) -> tuple[float, float]:
             queries.by_words(session, queries.searchable(actor, Filter()), queries.said(next(ask)))
 
     return timed(search, requests)
+
+
+def new_queries(count: int) -> tuple[float, tuple[float, float]]:
+    """Seconds until a worker's first vector of a text is there, then p50 and p95 in ms of the next ones.
+
+    Of a CLIP of the usual size; its weights are random, which changes no time.
+    """
+    from app import serving
+    from app.config import settings
+    from app.db import transaction
+    from app.supervisor import Child, Supervisor
+    from app.tables import Encoder, EncoderKind, Weights
+
+    with transaction() as session:
+        encoder = Encoder(
+            name=CLIP, source="open_clip", model=CLIP, width=WIDTH, kind=EncoderKind.IMAGE_TEXT, weights=Weights.RANDOM
+        )
+        session.add(encoder)
+    texts = (f"glands that nobody asked for, number {number}" for number in numbers())
+    with Supervisor(settings().home_path / "logs") as supervisor:
+        supervisor.start(Child("worker", serving.worker_command(), stop_seconds=5))
+        start = time.perf_counter()
+        until_embedded(encoder, next(texts))
+        first = time.perf_counter() - start
+        return first, timed(lambda: until_embedded(encoder, next(texts)), count)
+
+
+def until_embedded(encoder: Any, words: str) -> None:
+    from app.accounts.policies import SYSTEM
+    from app.db import transaction
+    from app.search import actions, queries
+
+    with transaction() as session:
+        actions.want_text(session, SYSTEM, encoder, words)
+    while True:
+        with transaction() as session:
+            row = queries.query_vector(session, encoder.id, actions.key_of(words))
+        if row is not None and row.vec is not None:
+            return
+        time.sleep(0.005)
 
 
 # --- what is searched ---------------------------------------------------------------------------

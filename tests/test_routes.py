@@ -21,8 +21,10 @@ from app.tables import Event, Image, Import, Job, Prompt, Review, ReviewKind, Ro
 from app.web.deps import Allow
 from tests.curation.test_decide import decision
 from tests.duplicates.copying import make_group
+from tests.evaluation.made import make_evaluation, make_set, make_wording
 from tests.factories import make_candidate, make_classifier, make_encoder, make_endpoint, make_import, make_person
 from tests.prompts.models import make_trial
+from tests.training.made_runs import make_run
 from tests.web.test_security_headers import EXPECTED, OTHER
 from tests.web_client import SignIn
 
@@ -33,7 +35,7 @@ def method(route: APIRoute) -> str:
 
 
 PUBLIC = {"sign_in", "sign_in_submit", "health"}
-STATIC = {"/static", "/static/vendor/htmx.org", "/static/vendor/panzoom"}
+STATIC = {"/static", "/static/vendor/htmx.org", "/static/vendor/panzoom", "/static/vendor/uplot"}
 # Hazel is an adjudicator, so a reviewer's routes are all hers.
 PERSONAS = {"hazel": Role.REVIEWER, "fir": Role.RESEARCHER, "elm": Role.ADMIN}
 
@@ -86,6 +88,11 @@ def things(session: Session) -> dict[str, object]:
         "endpoint_id": make_endpoint(session).id,
         "classifier_id": make_classifier(session).id,
         "group_id": make_group(session),
+        "run_id": make_run(session).id,
+        "evaluation_id": make_evaluation(session, make_encoder(session), make_set(session)).id,
+        "wording_id": make_wording(session).id,
+        "set_id": make_set(session, "another").id,
+        "item_id": 1,
         "number": freeze(session, None, None, 10, 10, "").number,
         "name": "README.md",
     }

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from PIL import Image as Picture
 
@@ -25,6 +25,7 @@ from app.prompts.queries import Question
 from app.prompts.trials import base_of
 from app.storage import blobs
 from app.tables import Endpoint, LlmAnswer, Prompt, Rung
+from workers import locks
 from workers.chat import Chat, EndpointDown, InvalidAnswer
 from workers.ml.pictures import decode
 
@@ -176,17 +177,28 @@ class _Batch:
 
     def _put(self, asked: Question) -> None:
         items = self.waiting[asked]
-        with transaction() as session:
-            known = queries.known_answer(session, asked)
-            if not known and self.budget and is_spent(self.budget, queries.spent(session, self.budget.begins)):
-                self.found.is_spent = True
-                self.over.set()
-                return
-        answered = _again(*known) if known else self._call(asked, items[0])
-        text = known[1] if known else _text(answered)
+        with locks.one_of([locks.key("question", *astuple(asked))], self.chat.wait):
+            answered, text = self._answer(asked, items[0])
+        if answered is None:
+            return
         for item in items:
             of_item = self._of(item, answered, text)
             self.found.answered[item.candidate_id] = replace(of_item, with_picture=bool(asked.image_sha256))
+
+    def _answer(self, asked: Question, item: StageInput) -> tuple[Answered | None, str]:
+        """What was answered before, or is now, and its words; None where the budget is spent.
+
+        Nobody else asks the same meanwhile: they wait, and find the answer.
+        """
+        with transaction() as session:
+            if known := queries.known_answer(session, asked):
+                return _again(*known), known[1]
+            if self.budget and is_spent(self.budget, queries.spent(session, self.budget.begins)):
+                self.found.is_spent = True
+                self.over.set()
+                return None, ""
+        answered = self._call(asked, item)
+        return answered, _text(answered)
 
     def _of(self, item: StageInput, answered: Answered, text: str) -> Answered:
         """The same answer about another candidate with the same caption: its words are kept as that one's too."""

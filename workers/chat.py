@@ -24,6 +24,7 @@ from app import jobs, outbound
 from app.db import transaction
 from app.endpoints import actions, queries
 from app.tables import Endpoint, Rung
+from workers import locks
 from workers.completions import Completion, Refusal, Trouble, client_of, complete
 from workers.ml.json_answers import Unreadable, plain_schema, read
 
@@ -69,17 +70,18 @@ class EndpointDown(Exception):
 
 
 class Turnstile:
-    """How many requests of this process may be open at an endpoint, and how many may begin a minute."""
+    """How many requests may be open at an endpoint, of all processes, and how many of this one may begin a minute."""
 
-    def __init__(self, in_flight: int, per_minute: int | None) -> None:
+    def __init__(self, endpoint_id: int, in_flight: int, per_minute: int | None) -> None:
         self._open = threading.BoundedSemaphore(in_flight)
+        self._slots = [locks.key("endpoint", endpoint_id, number) for number in range(in_flight)]
         self._gap = 60 / per_minute if per_minute else 0.0
         self._lock = threading.Lock()
         self._next = 0.0
 
     @contextmanager
     def turn(self, wait: Callable[[float], None]) -> Iterator[None]:
-        with self._open:
+        with self._open, locks.one_of(self._slots, wait):
             with self._lock:
                 begins = max(self._next, time.monotonic())
                 self._next = begins + self._gap
@@ -88,9 +90,9 @@ class Turnstile:
 
 
 @lru_cache(maxsize=64)
-def turnstile(_endpoint_id: int, in_flight: int, per_minute: int | None) -> Turnstile:
+def turnstile(endpoint_id: int, in_flight: int, per_minute: int | None) -> Turnstile:
     """The one of this process for an endpoint, so that jobs beside each other share its limits."""
-    return Turnstile(in_flight, per_minute)
+    return Turnstile(endpoint_id, in_flight, per_minute)
 
 
 class Chat:
@@ -214,14 +216,14 @@ class Chat:
                 if not trouble.again or tries == TRIES or wait > LONGEST_PAUSE:
                     log.warning("endpoint_gave_no_answer", endpoint=self.endpoint.id, why=trouble.why)
                     raise EndpointDown(trouble.why, trouble.retry_after, by_question=trouble.by_question) from None
-                self._wait(wait * random.uniform(1, 1.5))  # noqa: S311  # jitter
+                self.wait(wait * random.uniform(1, 1.5))  # noqa: S311  # jitter
 
     def _once(self, request: dict[str, Any], untaken: frozenset[str]) -> Completion:
         sent = {name: value for name, value in request.items() if name not in untaken}
         if "max_tokens" in untaken:
             sent["max_completion_tokens"] = request["max_tokens"]
         row = self.endpoint
-        with turnstile(row.id, row.in_flight, row.per_minute).turn(self._wait):
+        with turnstile(row.id, row.in_flight, row.per_minute).turn(self.wait):
             return complete(self._client(), sent)
 
     def _gives_way(self, refusal: Refusal, untaken: frozenset[str]) -> bool:
@@ -240,7 +242,8 @@ class Chat:
                 weakref.finalize(self, self._made.close)
             return self._made
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
+        """Raises Cancelled as soon as it is to stop."""
         if self._stop.wait(max(0.0, seconds)):
             raise jobs.Cancelled
 

@@ -1,6 +1,7 @@
 """Jobs of encoders: register one; embed every image under it and and take it into use."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import structlog
@@ -8,18 +9,19 @@ from safetensors.torch import save
 
 from app.config import settings
 from app.db import transaction
-from app.encoders import actions, queries
+from app.encoders import actions, policies, queries
 from app.encoders.actions import NewEncoder
-from app.encoders.policies import below, reaches_data
-from app.errors import Conflict, Invalid
+from app.encoders.policies import FOLDER, below, reaches_data
+from app.errors import AppError, Conflict, Invalid
 from app.jobs import RunningJob
 from app.prefilter.queries import encoder as registered
-from app.publish import publish_file, sha256_of
-from app.tables import Encoder
+from app.publish import publish_file
+from app.tables import Encoder, Weights
 from workers.indexes import ensure_index
 from workers.ml.encoder import WeightsUnavailable
 from workers.ml.weights import BadWeights, read_checkpoint
-from workers.vectors import load, loaded, made_in_steps, reason, row_of, write
+from workers.packages import Package, discard, encoder_of, imported
+from workers.vectors import load, loaded, made_in_steps, reason, row_of, sha256_at, write
 
 log = structlog.get_logger()
 
@@ -35,13 +37,33 @@ def run_register(job: RunningJob) -> None:
     """
     new = NewEncoder(**job.arguments)
     job.total = 1
+    package: Package | None = None
     try:
-        row = _row(new)
-    except (BadWeights, WeightsUnavailable) as error:
+        if new.model.startswith(FOLDER):
+            package = imported(new.model.removeprefix(FOLDER), new.name)
+            row = _row_of_folder(new, package)
+        else:
+            row = _row(new)
+        row.provenance = row.provenance | {"command": policies.command(**asdict(new))}
+        with job.step() as session:
+            actions.add(session, row, job.id, job.requested_by)
+            job.done = 1
+    except (AppError, BadWeights, WeightsUnavailable) as error:
+        if package:
+            discard(package)
+        if isinstance(error, AppError):
+            raise
         raise Invalid(str(error), "Nothing was registered.") from error
-    with job.step() as session:
-        actions.add(session, row, job.id, job.requested_by)
-        job.done = 1
+
+
+def _row_of_folder(new: NewEncoder, package: Package) -> Encoder:
+    """Its vectors are tried on a picture, as every other's."""
+    licence = new.licence or ("none" if package.weights is Weights.RANDOM else "unknown")
+    row = encoder_of(package, new.name or new.model.removeprefix(FOLDER), licence=licence)
+    row.reaches_data = row.reaches_data or reaches_data(new.licence, new.model)
+    loaded.cache_clear()  # a file may have been put right under the same name
+    load(row)
+    return row
 
 
 def _row(new: NewEncoder) -> Encoder:
@@ -75,8 +97,7 @@ def safetensors_of(name: str) -> str:
     inside = path.relative_to(folder)
     if path.suffix == ".safetensors":
         return str(inside)
-    with path.open("rb") as file:
-        made = inside.with_name(f"{path.stem}-{sha256_of(file)[:8]}.safetensors")
+    made = inside.with_name(f"{path.stem}-{sha256_at(path)[:8]}.safetensors")
     if below(folder, str(made)) is None:
         state = read_checkpoint(path)
         with publish_file(folder / made) as draft:

@@ -1,5 +1,6 @@
 """The HNSW index of an encoder's vectors: built and dropped beside all other work, outside a transaction."""
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from app import jobs
 from app.config import settings
 from app.db import transaction
 from app.encoders import actions
-from app.encoders.policies import INDEXABLE_WIDTH, index_name
-from app.encoders.queries import index_state
+from app.encoders.policies import INDEXABLE_WIDTH, folder_below, index_name
+from app.encoders.queries import index_state, names_folder
 from app.jobs import RunningJob
 from app.prefilter.queries import encoder as registered
 from app.tables import Encoder
@@ -114,7 +115,10 @@ def run_index(job: RunningJob) -> None:
 
 
 def run_delete(job: RunningJob) -> None:
-    """Deletes an encoder's index, its vectors in batches, and then its row. Arguments: encoder."""
+    """Deletes an encoder's index, its vectors in batches, the package made of it, and then its row.
+
+    Files that people put into the models folder stay. Arguments: encoder.
+    """
     encoder = _encoder(job)
     with job.step() as session:
         actions.refuse_if_used(session, encoder)
@@ -122,6 +126,7 @@ def run_delete(job: RunningJob) -> None:
         drop_index(connection, encoder)
     while _deleted(job, encoder):
         pass
+    _delete_package(encoder)
     with job.step() as session:
         actions.delete_row(session, encoder, job.id, job.requested_by)
 
@@ -131,6 +136,14 @@ def _deleted(job: RunningJob, encoder: Encoder) -> int:
         count = actions.delete_vectors(session, encoder)
         job.done += count
     return count
+
+
+def _delete_package(encoder: Encoder) -> None:
+    with transaction() as session:
+        is_shared = names_folder(session, encoder.package, but=encoder.id)
+    folder = folder_below(settings().models_path, encoder.package) if encoder.package else None
+    if folder and encoder.provenance.get("made_here") and not is_shared:
+        shutil.rmtree(folder)
 
 
 def _encoder(job: RunningJob) -> Encoder:

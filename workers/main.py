@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import structlog
 from celery import Celery
-from celery.signals import celeryd_after_setup, worker_shutdown
+from celery.signals import celeryd_after_setup, worker_shutdown, worker_shutting_down
 from psycopg.errors import DiskFull
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -26,7 +26,7 @@ from app.db import transaction
 from app.prefilter import actions as prefilter
 from app.prefilter import due
 from app.tables import JobState, WaitReason
-from workers import maintenance
+from workers import maintenance, shutdown
 
 logs.configure()
 log = structlog.get_logger()
@@ -35,6 +35,7 @@ log = structlog.get_logger()
 HANDLERS = {
     "import": "workers.intake:run_import",
     "snapshot": "workers.snapshot:run_snapshot",
+    "count_tokens": "workers.snapshot:run_count_tokens",
     "prefilter": "workers.prefilter:run_stage",
     "threshold": "workers.prefilter:run_threshold",
     "rerun": "workers.prefilter:run_again",
@@ -45,11 +46,16 @@ HANDLERS = {
     "switch_encoder": "workers.encoders:run_switch",
     "index_encoder": "workers.indexes:run_index",
     "delete_encoder": "workers.indexes:run_delete",
+    "package_model": "workers.packages:run_package",
     "train_from_reviews": "workers.training:run_train_from_reviews",
     "audit": "workers.audit:run_audit",
     "test_endpoint": "workers.endpoints:run_test",
     "order": "workers.ordering:run_order",
     "trial": "workers.prompts:run_trial",
+    "finetune": "workers.finetune:run_finetune",
+    "read_evaluation_set": "workers.evaluation_set:run_read_set",
+    "evaluate": "workers.evaluate:run_evaluate",
+    "replay_passport": "workers.passports:run_replay",
 }
 
 app = Celery("ipath", broker=settings().redis_url)
@@ -173,6 +179,11 @@ def _say_what_runs() -> None:
 def start_pulse(instance: Any, **_: Any) -> None:
     _pulse.append(Pulse(sorted(instance.app.amqp.queues.consume_from)))
     _pulse[0].start()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def tell_long_jobs(**_: Any) -> None:
+    shutdown.asked.set()
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, literal, select
 from app.accounts.queries import ABSOLUTE, ATTEMPT_WINDOW, IDLE
 from app.config import settings
 from app.db import transaction
-from app.prefilter import audit, evidence
+from app.prefilter import audit, due, evidence
 from app.storage import blobs
 from app.tables import LoginAttempt, UserSession
 
@@ -29,7 +29,7 @@ def tidy() -> int:
         session.execute(delete(UserSession).where(over))
         session.execute(delete(LoginAttempt).where(LoginAttempt.at < now - ATTEMPT_WINDOW))
         if evidence.audit_settings(session).share and audit.draws(session):
-            audit.submit(session)
+            due.submit_audit(session)
         left = list(_left_over())
         for path in left:
             path.unlink(missing_ok=True)

@@ -1,18 +1,18 @@
-"""The snapshot job: freeze once, then write the files; killed half-way it writes them again from the start."""
+"""The snapshot job: freeze once, then write the files, again from the start if killed half-way; then count words."""
 
 import shutil
 
 from sqlalchemy import func
 
 from app import jobs
-from app.db import transaction
+from app.db import sessions, transaction
 from app.jobs import RunningJob
 from app.snapshots import building, queries
 from app.snapshots.formats.build import COPIES
 from app.snapshots.formats.manifest import read_manifest
 from app.snapshots.freezing import freeze
 from app.snapshots.member import RELEASED
-from app.tables import WaitReason
+from app.tables import WaitReason, WorkQueue
 
 ROOM = 2.2  # shards and tables each hold every picture once
 
@@ -35,6 +35,20 @@ def run_snapshot(job: RunningJob) -> None:
         found.built_at = func.clock_timestamp()
         job.done = job.total or 0
         jobs.record(session, "snapshot.built", "snapshot", snapshot.number, job_id=job.id)
+        about = {"snapshot": snapshot.number}
+        jobs.submit(session, "count_tokens", WorkQueue.CPU, about, dedupe=f"count_tokens:{snapshot.number}")
+
+
+def run_count_tokens(job: RunningJob) -> None:
+    """Counts a snapshot's captions that are too long for a model. A job of its own: who writes files has no torch."""
+    from workers.ml.tokens import beyond_context
+
+    with sessions()() as session:
+        snapshot = queries.numbered(session, job.arguments["snapshot"])
+        counted = beyond_context(queries.released_captions(session, snapshot))
+    with job.step() as session:
+        found = queries.numbered(session, snapshot.number)
+        found.report = {**found.report, "beyond_context": counted._asdict()}
 
 
 def _freeze(job: RunningJob) -> None:

@@ -1,11 +1,13 @@
 """Vectors of pictures under a registered encoder: stored once, computed when missing."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from platform import python_version
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import structlog
@@ -15,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.config import settings
 from app.db import transaction
-from app.encoders.policies import below, reaches_data
+from app.encoders.policies import FOLDER, below, folder_below, reaches_data
 from app.jobs import RunningJob
 from app.prefilter import queries
 from app.publish import sha256_of
@@ -24,9 +26,11 @@ from app.tables import Embedding, Encoder, EncoderKind, Weights
 
 if TYPE_CHECKING:
     from workers.ml.encoder import Encoder as LoadedEncoder
+    from workers.ml.encoder import EncoderSpec
 
 log = structlog.get_logger()
 
+WEIGHTS = "open_clip_model.safetensors"
 STEP_ROWS = 256
 STEP_SECONDS = 5.0
 
@@ -42,33 +46,66 @@ def loaded(
     A model config and a checkpoint are named as they lie below the models folder. With a `checksum`, a file that
     has other bytes now is refused: its vectors would be mixed with those of another model.
     """
-    from workers.ml.encoder import EncoderSpec, load_encoder
+    from workers.ml.encoder import load_encoder
     from workers.ml.weights import BadWeights
 
-    spec = EncoderSpec(source, _path(model), _path(pretrained) or None, seed, quick_gelu)  # type: ignore[arg-type]
-    network = load_encoder(spec)
+    network = load_encoder(spec_of(source, model, pretrained, seed, quick_gelu))
     if checksum and checksum_of(network) != checksum:
         raise BadWeights(f"The weights of {network.name} are not the file that was registered.")
     return network
 
 
+def spec_of(source: str, model: str, pretrained: str, seed: int = 0, quick_gelu: bool = False) -> "EncoderSpec":
+    from workers.ml.encoder import EncoderSpec
+
+    return EncoderSpec(source, _path(model), _path(pretrained) or None, seed, quick_gelu)  # type: ignore[arg-type]
+
+
 def _path(name: str) -> str:
-    """Where a file of that name lies below the models folder; else the name as it is."""
+    """Where a file or a folder of that name lies below the models folder; else the name as it is."""
+    if name.startswith(FOLDER):
+        return f"{FOLDER}{model_folder(name.removeprefix(FOLDER))}"
     found = below(settings().models_path, name) if name.endswith((".json", ".safetensors")) else None
     return str(found) if found else name
 
 
+def model_folder(name: str) -> Path:
+    """A folder below the models folder. Raises BadWeights."""
+    from workers.ml.weights import BadWeights
+
+    found = folder_below(settings().models_path, name)
+    if found is None:
+        raise BadWeights(f"There is no folder {name[:80]} in the models folder.")
+    return found
+
+
 def checksum_of(network: "LoadedEncoder") -> str:
     """SHA-256 of the file that the weights were read from, "" where that is not known."""
-    if not network.file:
-        return ""
-    with Path(network.file).open("rb") as file:
+    return sha256_at(network.file) if network.file else ""
+
+
+def sha256_at(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
         return sha256_of(file)
 
 
 def load(encoder: Encoder) -> "LoadedEncoder":
+    """The network of a row. Raises WeightsUnavailable, BadWeights when its files are not those that were registered."""
+    if encoder.model.startswith(FOLDER):
+        refuse_changed(model_folder(encoder.package), encoder.provenance.get("files", {}), but=WEIGHTS)
     pretrained = encoder.pretrained if encoder.weights is Weights.TRAINED else ""
     return loaded(encoder.source, encoder.model, pretrained, encoder.seed, encoder.quick_gelu, encoder.checksum)
+
+
+def refuse_changed(folder: Path, files: Mapping[str, Mapping[str, Any]], but: str = "") -> None:
+    """Raises BadWeights when a file of a model's folder has other bytes now; of `but`, only its size is looked at."""
+    from workers.ml.weights import BadWeights
+
+    for name, entry in files.items():
+        path = below(folder, name)
+        is_same = path is not None and path.stat().st_size == entry["size"]
+        if path is None or not is_same or (name != but and sha256_at(path) != entry["sha256"]):
+            raise BadWeights(f"{name} in the folder {folder.name} is not the file that was registered.")
 
 
 # --- making and storing vectors -----------------------------------------------------------------
@@ -193,7 +230,17 @@ def row_of(network: "LoadedEncoder", source: str, model: str, pretrained: str) -
         reaches_data=reaches_data(network.licence, model, pretrained, network.name),
         quick_gelu=network.quick_gelu,
         checksum=checksum_of(network),
+        parameters=network.parameters,
+        package="",
+        size=Path(network.file).stat().st_size if network.file else 0,
+        provenance={"versions": versions()},
     )
+
+
+def versions() -> dict[str, str]:
+    """The code and the libraries that decide what vectors a model gives."""
+    packages = {"code": "ipath-curator", "open_clip": "open_clip_torch", "timm": "timm", "torch": "torch"}
+    return {name: version(package) for name, package in packages.items()} | {"python": python_version()}
 
 
 def _register(session: Session, row: Encoder) -> Encoder:

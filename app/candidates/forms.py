@@ -131,6 +131,6 @@ class ResolveForm(Fields):
     caption_version: int = Field(ge=0)
     caption: Annotated[str, StringConstraints(max_length=20_000)] = ""
     crop: CropTaken = ""
-    masks: MasksTaken = ""
+    masks: MasksTaken | None = None
     reason: list[str] = Field(default_factory=list, max_length=8)
     note: Short = ""

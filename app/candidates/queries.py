@@ -25,6 +25,7 @@ from app.accounts.policies import Actor
 from app.candidates.policies import OPEN, Slots, purposes, sees_state
 from app.errors import NotFound
 from app.operations.tallies import candidate_counts, kept
+from app.prefilter.privacy import OF_STAGE
 from app.snapshots.queries import published_sha256
 from app.tables import (
     Assignment,
@@ -68,19 +69,36 @@ def _reviewed_by(actor: Actor) -> ColumnElement[bool]:
 
 def withheld() -> ColumnElement[bool]:
     """The SQL side of `curation.policies.is_withheld`; a test holds the two together."""
-    # Written into the statement: as parameters they would hide from the planner that nearly no row is withheld.
     machine = literal(FlagOrigin.MACHINE, Candidate.flag_origin.type, literal_execute=True)
-    rejected = literal(S.REJECTED, Candidate.state.type, literal_execute=True)
     by_machine = Candidate.flag_origin.is_not_distinct_from(machine)
-    return by_machine | ((Candidate.state == rejected) & Candidate.stopped_by.is_not(None))
+    return by_machine | ((Candidate.state == _literally(S.REJECTED)) & Candidate.stopped_by.is_not(None))
 
 
 def visible(actor: Actor) -> ColumnElement[bool]:
-    """What this person may see at all: neither withdrawn nor withheld, but for admins."""
-    if actor.is_admin:
-        return true()
-    withdrawn = literal(S.WITHDRAWN, Candidate.state.type, literal_execute=True)
-    return (Candidate.state != withdrawn) & ~withheld()
+    """What this person may see at all."""
+    return true() if actor.is_admin else shown_to_reviewers()
+
+
+def shown_to_reviewers() -> ColumnElement[bool]:
+    """Neither withdrawn nor withheld, nor anything in which nobody has looked for private details yet.
+
+    What is still in the stages is not shown, nor what one of them stopped before those that look for such details.
+    """
+    on_its_way = [_literally(state) for state in (S.WITHDRAWN, S.INCOMING, S.FILTERING)]
+    stopped = Candidate.state == _literally(S.FILTERED_OUT)
+    return Candidate.state.not_in(on_its_way) & ~withheld() & (~stopped | screened())
+
+
+def screened() -> ColumnElement[bool]:
+    """Every stage that looks for private details has looked at the candidate as it is."""
+    of_candidate = (FindingNow.candidate_id == Candidate.id) & FindingNow.stale.is_(False)
+    looked = select(func.count()).where(of_candidate, FindingNow.stage.in_(OF_STAGE))
+    return looked.correlate(Candidate).scalar_subquery() == len(OF_STAGE)
+
+
+def _literally(state: S) -> ColumnElement[S]:
+    """Written into the statement: as a parameter it would hide from the planner how many rows pass."""
+    return literal(state, Candidate.state.type, literal_execute=True)
 
 
 def _hidden_from(actor: Actor) -> ColumnElement[bool]:
@@ -261,8 +279,7 @@ def _in_states(actor: Actor, wanted: Sequence[str]) -> ColumnElement[bool]:
     hidden = _hidden_from(actor)
     states = [S(state) for state in wanted if state != OPEN]
     if not wanted:
-        # Written into the statement: as a parameter it would hide from the planner that nearly all rows pass.
-        return Candidate.state != literal(S.WITHDRAWN, Candidate.state.type, literal_execute=True)
+        return Candidate.state != _literally(S.WITHDRAWN)
     shown = Candidate.state.in_(states) & ~hidden
     return or_(shown, hidden) if OPEN in wanted else shown
 
@@ -388,6 +405,10 @@ def require_image(session: Session, actor: Actor, sha256: str) -> None:
     shown = select(Candidate.id).join(Image, Image.id == Candidate.image_id).where(Image.sha256 == sha256)
     member = SnapshotMember.candidate_id == Candidate.id
     published = select(Candidate.id).join(SnapshotMember, member).where(published_sha256 == sha256)
-    ways = [*([shown] if actor.reviews else []), *([published] if actor.reads_data else [])]
-    if all(session.scalar(way.where(visible(actor)).limit(1)) is None for way in ways):
+    is_left = true() if actor.is_admin else (Candidate.state != _literally(S.WITHDRAWN)) & ~withheld()
+    ways = [
+        *([shown.where(visible(actor))] if actor.reviews else []),
+        *([published.where(is_left)] if actor.reads_data else []),
+    ]
+    if all(session.scalar(way.limit(1)) is None for way in ways):
         raise NotFound("There is no such picture, or it was withdrawn.")

@@ -170,7 +170,7 @@ def resolve(request: Request, session: SessionDep, actor: Admin, form: FormDep, 
         sent = parse(ResolveForm, form)
         curation.resolve(session, actor, decision(session, candidate_id, sent))
     except Invalid as error:
-        values = {"caption": "", "note": "", "masks": "", **form, "reason": form.getlist("reason")}
+        values = {"caption": "", "note": "", **form, "reason": form.getlist("reason")}
         return one_page(request, session, actor, candidate_id, error=error, values=values, status=422)
     word = {"accept": "accepted", "reject": "rejected"}[sent.decision]
     return back(request, candidate_id, f"C-{candidate_id} is {word}.")
@@ -195,7 +195,7 @@ def decision(session: Session, candidate_id: int, sent: ResolveForm) -> curation
         diagnosis=sent.diagnosis,
         note=sent.note,
         crop=read_crop(sent.crop) if sent.crop else None,
-        masks=read_masks(sent.masks),
+        masks=None if sent.masks is None else read_masks(sent.masks),
     )
 
 

@@ -42,7 +42,8 @@ S = CandidateState
 class Decision:
     """What a reviewer sends. `caption` is the text to publish; `fields` are vocabulary ids.
 
-    `crop` is taken or not; `masks` are the parts of the picture to cover.
+    `crop` is taken or not; `masks` are the parts of the picture to cover, None for all that are offered: an open page
+    that does not know of them yet does not say that they are to be published.
     """
 
     candidate_id: int
@@ -56,7 +57,7 @@ class Decision:
     diagnosis: str = ""
     note: str = ""
     crop: Crop | None = None
-    masks: Sequence[Crop] = ()
+    masks: Sequence[Crop] | None = None
     seconds: float = 0.0
 
 
@@ -182,8 +183,8 @@ def _write_review(
     fields: dict[str, object] = {name: value for name, value in decision.fields.items() if value}
     if decision.diagnosis.strip():
         fields["diagnosis_text"] = _evidence(session, candidate.id, decision.diagnosis.strip())
-    if (decision.crop or decision.masks) and decision.kind is ReviewKind.ACCEPT:
-        fields["crop"] = _published(session, candidate, decision)
+    if decision.kind is ReviewKind.ACCEPT and (copy := _published(session, candidate, decision)):
+        fields["crop"] = copy
     values = {
         "candidate_id": candidate.id,
         "user_id": actor.user_id,
@@ -207,11 +208,17 @@ def _write_review(
     return review
 
 
-def _published(session: Session, candidate: Candidate, decision: Decision) -> dict[str, Any]:
+def _published(session: Session, candidate: Candidate, decision: Decision) -> dict[str, Any] | None:
+    """The copy that is published in place of the picture; None where the picture itself is."""
+    is_open = decision.masks is not None and not decision.masks
+    if decision.crop is None and is_open:
+        return None
     found, image = queries.findings(session, candidate.id), session.get_one(Image, candidate.image_id)
-    masks = crops.masks_offered(found.get("writing"), found.get("faces"), held.actions(session), image)
-    on_offer = crops.OnOffer(crops.offered(found.get("panels"), image), masks)
-    return crops.take(decision.crop, decision.masks, on_offer, image)
+    offered = crops.masks_offered(found.get("writing"), found.get("faces"), held.actions(session), image)
+    masks = offered if decision.masks is None else decision.masks
+    if decision.crop is None and not masks:
+        return None
+    return crops.take(decision.crop, masks, crops.OnOffer(crops.offered(found.get("panels"), image), offered), image)
 
 
 def _caption_after(session: Session, actor: Actor, candidate: Candidate, decision: Decision) -> int | None:

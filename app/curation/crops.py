@@ -51,10 +51,13 @@ def read_masks(text: str) -> tuple[Crop, ...]:
 
 
 def masks_in_draft(fields: Mapping[str, Any]) -> tuple[Crop, ...] | None:
-    """The parts to cover that someone ticked, as a draft or a review keeps them; None where neither says."""
+    """The parts to cover that someone ticked, as a draft or a review keeps them; None where neither says.
+
+    A review that covered nothing says nothing: perhaps nothing was offered then.
+    """
     kept = fields.get("masks", fields.get("crop"))
     if isinstance(kept, dict):
-        return tuple(Crop(**mask) for mask in kept.get("masks", ()))
+        return tuple(Crop(**mask) for mask in kept.get("masks", ())) or None
     return read_masks(kept) if "masks" in fields else None
 
 
@@ -120,7 +123,7 @@ def take(crop: Crop | None, masks: Sequence[Crop], on_offer: OnOffer, image: Ima
     if crop and crop != on_offer.crop:
         changed = "The crop on offer has changed. Look at the picture again."
         raise Invalid(changed, fields={"crop": changed})
-    if not set(masks) <= set(on_offer.masks):
+    if masks and set(masks) != set(on_offer.masks):
         changed = "What can be covered has changed. Look at the picture again."
         raise Invalid(changed, fields={"masks": changed})
     part = crop or Crop(0, 0, image.width, image.height)

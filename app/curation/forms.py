@@ -52,6 +52,8 @@ class Fields(BaseModel):
 
 
 class DecideForm(Fields):
+    """`masks` is empty where the parts are not to be covered, and None from a page that does not offer them."""
+
     token: UUID
     caption_version: Version
     submission_id: UUID
@@ -59,7 +61,7 @@ class DecideForm(Fields):
     reason: list[str] = Field(default_factory=list, max_length=8)
     note: Short = ""
     crop: CropTaken = ""
-    masks: MasksTaken = ""
+    masks: MasksTaken | None = None
     seconds: float = Field(0, ge=0)
 
     def decision(self, candidate_id: int, kind: ReviewKind) -> Decision:
@@ -75,7 +77,7 @@ class DecideForm(Fields):
             diagnosis=self.diagnosis,
             note=self.note,
             crop=read_crop(self.crop) if self.crop else None,
-            masks=read_masks(self.masks),
+            masks=None if self.masks is None else read_masks(self.masks),
             seconds=self.seconds,
         )
 

@@ -24,10 +24,20 @@ MOST_LINKS = 5
 
 
 @dataclass(frozen=True)
+class Source:
+    """A sentence of the language model's, the words of what it was given that it came from, and what speaks against."""
+
+    said: str
+    words: list[str]
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
 class ShownCaption:
     """A caption against its original: `changes` with who made them, `done` says the same in words.
 
-    `newer` is the text on offer where that changed after the draft was begun.
+    `sources` say where each sentence comes from, while the language model's are on offer. `newer` is the text on offer
+    where that changed after the draft was begun.
     """
 
     text: str
@@ -35,6 +45,7 @@ class ShownCaption:
     changes: list[Piece]
     is_draft: bool
     taken_out: list[TakenOut]
+    sources: list[Source]
     newer: str = ""
 
     @property
@@ -55,7 +66,7 @@ class ShownCaption:
 
     def without_makers(self) -> "ShownCaption":
         """The same as a spot check shows it: what changed, and not who changed it."""
-        return replace(self, done="", changes=[replace(piece, maker=None) for piece in self.changes])
+        return replace(self, done="", sources=[], changes=[replace(piece, maker=None) for piece in self.changes])
 
     @property
     def doubts(self) -> int:
@@ -83,6 +94,7 @@ def caption(session: Session, shown: Shown, draft: Draft | None = None, private:
         changes=pieces,
         is_draft=edited is not None,
         taken_out=taken_out(versions, private),
+        sources=sources(versions) if edited is None else [],
         newer=shown.offered if draft and edited is not None and _is_older(draft, shown) else "",
     )
 
@@ -93,17 +105,36 @@ def _is_older(draft: Draft, shown: Shown) -> bool:
 
 def unsupported(versions: Sequence[Version]) -> list[tuple[int, int, str]]:
     """Where the language model's proposal, if it is on offer, says what it was not given, and why that is thought."""
+    return [(one.start, one.end, _why(one, versions)) for one in _sentences(versions) if not one.supported]
+
+
+def sources(versions: Sequence[Version]) -> list[Source]:
+    """Each sentence of the language model's proposal, if it is on offer, with the words that it came from."""
+    said = versions[-1].text if versions else ""
+    return [Source(said[one.start : one.end], _words(one, versions), _doubt(one)) for one in _sentences(versions)]
+
+
+def _sentences(versions: Sequence[Version]) -> Sequence[Sentence]:
+    """Those of the language model's proposal against the text that it was given; none where another is on offer."""
     if len(versions) < 2 or origins.maker_of(versions[-1].made_by) is not Maker.LLM:
-        return []
-    given, said = versions[-2].text, versions[-1].text
-    sentences = faithfulness.check(given, said).sentences
-    return [(one.start, one.end, _why(one, given)) for one in sentences if not one.supported]
+        return ()
+    return faithfulness.check(versions[-2].text, versions[-1].text).sentences
 
 
-def _why(sentence: Sentence, given: str) -> str:
+def _words(sentence: Sentence, versions: Sequence[Version]) -> list[str]:
+    return [versions[-2].text[start:end] for start, end in sentence.links]
+
+
+def _doubt(sentence: Sentence) -> str:
+    if sentence.supported:
+        return ""
+    return OTHERWISE if sentence.support == 1 else UNSUPPORTED
+
+
+def _why(sentence: Sentence, versions: Sequence[Version]) -> str:
     """What speaks against a sentence, with the words of the original that it leans on."""
-    words = ", ".join(f"“{given[start:end]}”" for start, end in sentence.links[:MOST_LINKS])
-    return (OTHERWISE if sentence.support == 1 else UNSUPPORTED) + (f". It leans on {words}" if words else "")
+    words = ", ".join(f"“{words}”" for words in _words(sentence, versions)[:MOST_LINKS])
+    return _doubt(sentence) + (f". It leans on {words}" if words else "")
 
 
 def taken_out(versions: Sequence[Version], private: Found | None) -> list[TakenOut]:

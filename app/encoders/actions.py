@@ -16,7 +16,17 @@ from app import jobs
 from app.accounts.policies import Actor
 from app.config import settings
 from app.encoders import queries
-from app.encoders.policies import CHECKPOINTS, INDEX_FROM, INDEXABLE_WIDTH, REACH, below, reaches_data
+from app.encoders.policies import (
+    CHECKPOINTS,
+    FOLDER,
+    INDEX_FROM,
+    INDEXABLE_WIDTH,
+    REACH,
+    below,
+    folder_below,
+    no_download,
+    reaches_data,
+)
 from app.errors import Conflict, Invalid
 from app.prefilter import actions as prefilter
 from app.prefilter import queries as stage_queries
@@ -24,7 +34,7 @@ from app.prefilter import stages
 from app.tables import Embedding, Encoder, Job, Stage, Tally, Weights, WorkQueue
 
 SOURCES = {
-    "open_clip": "CLIP of open_clip (images and texts)",
+    "open_clip": "CLIP (images and texts)",
     "timm": "Network of timm (images only)",
     "efficientnet-lite0": "EfficientNet-Lite0 from its package (images only)",
 }
@@ -68,10 +78,25 @@ def _check_names(new: NewEncoder) -> None:
         _refuse("model", "Name the model.")
     if new.model.endswith(".json") and below(settings().models_path, new.model) is None:
         _refuse("model", _not_there(new.model))
+    if new.model.startswith(FOLDER):
+        _check_folder(new)
     if not TAG.fullmatch(new.pretrained):
         _refuse("pretrained", "A tag has letters, digits, dots, dashes and underscores only.")
     if new.checkpoint:
         _check_checkpoint(new)
+
+
+def _check_folder(new: NewEncoder) -> None:
+    if new.source != "open_clip":
+        _refuse("model", f"{FOLDER} names a CLIP; choose open_clip as its source.")
+    name = new.model.removeprefix(FOLDER)
+    if folder_below(settings().models_path, name) is None:
+        _refuse("model", f"There is no folder {name[:80]} in the models folder, {settings().models_path}.")
+    for field in ("pretrained", "checkpoint"):
+        if getattr(new, field):
+            _refuse(field, "The folder brings its own weights.")
+    if new.quick_gelu:
+        _refuse("quick_gelu", "The folder's config says whether it was; leave this open.")
 
 
 def _check_checkpoint(new: NewEncoder) -> None:
@@ -193,6 +218,25 @@ def _submit_index(session: Session, encoder: Encoder) -> Job:
     return jobs.submit(session, "index_encoder", WorkQueue.CPU, arguments, dedupe=f"index_encoder:{encoder.id}")
 
 
+# --- downloading --------------------------------------------------------------------------------
+
+
+def prepare(session: Session, actor: Actor, encoder_id: int) -> Job:
+    """Asks for the package that a download sends. Raises Conflict where there can be none."""
+    encoder = _locked(session, encoder_id)
+    if said := no_download(encoder):
+        raise Conflict(said)
+    _refuse_while_deleted(session, encoder)
+    jobs.record(session, "encoder.package_asked", "encoder", encoder.name, user_id=actor.user_id)
+    arguments, dedupe = {"encoder": encoder.id}, f"package_model:{encoder.id}"
+    return jobs.submit(session, "package_model", WorkQueue.GPU, arguments, dedupe=dedupe, requested_by=actor.user_id)
+
+
+def note_download(session: Session, actor: Actor, encoder: Encoder, *, is_part: bool) -> None:
+    details = {"what": "a part"} if is_part else {}
+    jobs.record(session, "encoder.downloaded", "encoder", encoder.name, user_id=actor.user_id, details=details)
+
+
 # --- deleting -----------------------------------------------------------------------------------
 
 
@@ -215,13 +259,24 @@ def remove(session: Session, actor: Actor, encoder_id: int, confirm: str) -> Job
 
 
 def refuse_if_used(session: Session, encoder: Encoder) -> None:
-    """Raises Conflict with what stands on the encoder: a stage, a classifier, a job."""
+    """Raises Conflict with what stands on the encoder: a stage, a classifier, a run from it, an evaluation, a job."""
     uses = queries.uses(session, encoder.id)
     if uses.stages or uses.classifiers:
         by = ", ".join([f"the stage {name}" for name in uses.stages] + uses.classifiers)
         raise Conflict(f"{encoder.name} is in use: {by}.", "Take another one into use first.")
+    if uses.runs:
+        runs = ", ".join(f"run {number}" for number in uses.runs)
+        raise Conflict(
+            f"{encoder.name} is what {runs} started from.", "It stays, so that they can be told and repeated."
+        )
+    if uses.evaluations:
+        raise Conflict(
+            f"{encoder.name} has {len(uses.evaluations)} evaluations.", "It stays, so that they can be told."
+        )
     if queries.open_job(session, "switch_encoder", encoder.id):
         raise Conflict(f"{encoder.name} is being taken into use.", "Stop that job first.")
+    if queries.open_job(session, "package_model", encoder.id):
+        raise Conflict(f"The download of {encoder.name} is being prepared.", "Stop that job first.")
 
 
 def delete_vectors(session: Session, encoder: Encoder) -> int:

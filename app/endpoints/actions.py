@@ -3,9 +3,10 @@
 A key is only ever named here: its value is read by the worker that calls (app.config).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import case, func, text, update
 from sqlalchemy.orm import Session
@@ -51,9 +52,14 @@ def add(session: Session, actor: Actor, given: Settings) -> Endpoint:
 
 
 def change(session: Session, actor: Actor, endpoint_id: int, given: Settings) -> Endpoint:
-    """Another server, model or key has yet to be tested. Raises NotFound, Invalid when the name is taken."""
+    """Another server, model or key has yet to be tested. Raises NotFound, Invalid when the name is taken.
+
+    A key does not follow its endpoint to another host unless another name was given with it.
+    """
     row = queries.locked(session, endpoint_id)
     _refuse_taken_name(session, given.name, row.id)
+    if given.key == row.key and urlsplit(given.base_url).hostname != urlsplit(row.base_url).hostname:
+        given = replace(given, key="")
     changed = [name for name, value in asdict(given).items() if getattr(row, name) != value]
     for name in changed:
         setattr(row, name, getattr(given, name))

@@ -54,11 +54,16 @@ def endpoint(request: Request, session: SessionDep, actor: Admin, endpoint_id: R
 
 @router.post("/prefilter/endpoints/{endpoint_id}", name="endpoint_change")
 def change(request: Request, session: SessionDep, actor: Admin, form: FormDep, endpoint_id: RowId) -> Response:
-    queries.endpoint(session, endpoint_id)
+    had_key = queries.endpoint(session, endpoint_id).key
     try:
-        row = actions.change(session, actor, endpoint_id, parse(EndpointForm, form).settings())
+        given = parse(EndpointForm, form).settings()
+        row = actions.change(session, actor, endpoint_id, given)
     except Invalid as error:
         return endpoint_page(request, endpoint_id, dict(form), error)
+    if given.key and not row.key:
+        return back(
+            request, f"{row.name} is saved without the key {had_key}: name it again if the new host may have it."
+        )
     return back(request, f"{row.name} is saved.")
 
 

@@ -9,7 +9,7 @@ from app.errors import Conflict, NotFound
 from app.operations import queries
 from app.operations.policies import is_open, may_retry
 from app.prefilter import actions as prefilter
-from app.tables import Import, Job
+from app.tables import Import, Job, Run
 
 
 def stop(session: Session, actor: Actor, job_id: int) -> None:
@@ -38,5 +38,6 @@ def retry(session: Session, actor: Actor, job_id: int) -> Job:
     if job.kind == "prefilter":
         prefilter.pause(session, actor, job.arguments["stage"], paused=False)
     again = jobs.retry(session, job, actor.user_id)
-    session.execute(update(Import).where(Import.job_id == job_id).values(job_id=again.id))
+    for owner in (Import, Run):
+        session.execute(update(owner).where(owner.job_id == job_id).values(job_id=again.id))
     return again

@@ -177,12 +177,14 @@ def language_model(session: Session) -> Check:
         return Check(name, "ok", "none is in use; rules alone clean captions")
     found = state(used)
     if found is EndpointState.ANSWERS:
-        return Check(name, "ok", f"{used.name} answers ({used.model})")
+        tested = f", tested {used.tested_at:%d %b, %H:%M} UTC" if used.tested_at else ""
+        return Check(name, "ok", f"{used.name} answers ({used.model}){tested}")
     test_it = "Open Pre-filter, Language models, and test it."
     if found is EndpointState.DOWN:
         waiting = endpoints.waiting(session)
         waits = "1 candidate waits" if waiting == 1 else f"{waiting} candidates wait"
-        text = f"{used.name} is down since {used.down_since:%d %b, %H:%M} UTC; {waits}"
+        closed = f"is down since {used.down_since:%d %b, %H:%M} UTC and not called before {used.open_until:%H:%M}"
+        text = f"{used.name} {closed}; {waits}"
         return Check(name, "bad", text, f"{used.last_error} It is called again by itself. {test_it}")
     if found is EndpointState.UNTESTED:
         return Check(name, "warn", f"{used.name} was never tested", test_it)

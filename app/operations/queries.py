@@ -15,6 +15,7 @@ from app.operations.policies import QueueState, unserved
 from app.operations.sentences import SOURCE_CHANGES, job_label
 from app.operations.tallies import kept
 from app.presence import WORKER_ALIVE
+from app.prompts import queries as prompts
 from app.tables import (
     Candidate,
     CandidateState,
@@ -277,7 +278,7 @@ def needs(session: Session, counts: Mapping[str, int], queues: Sequence[QueueSta
     if conflicted := counts.get("conflicted", 0):
         title, detail = _many(conflicted, "disagreement"), "Two reviewers decided differently."
         found.append(Need("columns", title, detail, "candidates", query="state=conflicted"))
-    return found + _source_changes(session) + _refused(session)
+    return found + _spent_budget(session) + _source_changes(session) + _refused(session)
 
 
 def _many(count: int, noun: str) -> str:
@@ -287,6 +288,15 @@ def _many(count: int, noun: str) -> str:
 def _unserved_need(queue: QueueState) -> Need:
     waiting = f"{_many(queue.waiting, 'job')} {'waits' if queue.waiting == 1 else 'wait'}. {queue.command}"
     return Need("alert", f"No worker serves “{queue.queue.value}”", waiting, "system")
+
+
+def _spent_budget(session: Session) -> list[Need]:
+    """The language model is asked nothing more, and candidates wait for it or went on without it."""
+    waiting = prompts.pace(session).waiting if prompts.is_spent(session) else 0
+    if not waiting:
+        return []
+    what_to_do = f"{_many(waiting, 'candidate')} {'waits' if waiting == 1 else 'wait'}. Raise it, or count from now on."
+    return [Need("clock", "The language model’s budget is spent", what_to_do, "prompts")]
 
 
 def _source_changes(session: Session) -> list[Need]:

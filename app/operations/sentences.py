@@ -164,6 +164,15 @@ def _setting(details: Details) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {_shown(old)} → {_shown(new)}" for name, (old, new) in changed.items())
 
 
+def _launched(details: Details) -> str:
+    data = f"v{details['snapshot']:04d}" if details.get("snapshot") else "the practice set"
+    return f"{details.get('base', '')} on {data}"
+
+
+def _freed(details: Details) -> str:
+    return f"{details.get('bytes', 0) / 1e6:,.0f} MB"
+
+
 def _retried(details: Details) -> str:
     return f"as job {details['as']}" if "as" in details else ""
 
@@ -173,7 +182,8 @@ def _retry_of(details: Details) -> str:
 
 
 REVIEWS, IMPORTS, STAGES, DATA = "Reviews", "Imports", "Pre-filter", "Snapshots"
-JOBS, PEOPLE, SOURCE_CHANGES = "Jobs", "People", "Source changes"
+JOBS, PEOPLE, SOURCE_CHANGES, TRAINING = "Jobs", "People", "Source changes", "Training"
+EVALUATION = "Evaluation"
 
 ACTS: Mapping[str, Act] = {
     "candidate.accepted": Act("accepted {}", REVIEWS, _to_state),
@@ -230,6 +240,9 @@ ACTS: Mapping[str, Act] = {
     "encoder.indexed": Act("built the index of {}", STAGES),
     "encoder.deletion_asked": Act("asked for {} to be deleted", STAGES),
     "encoder.deleted": Act("deleted {}", STAGES),
+    "encoder.package_asked": Act("asked for the download of {} to be prepared", STAGES),
+    "encoder.packaged": Act("prepared the download of {}", STAGES),
+    "encoder.downloaded": Act("downloaded {}", STAGES, _what),
     "endpoint.added": Act("added the endpoint {}", STAGES, _model),
     "endpoint.changed": Act("changed the endpoint {}", STAGES, _model),
     "endpoint.retired": Act("retired the endpoint {}", STAGES),
@@ -241,6 +254,16 @@ ACTS: Mapping[str, Act] = {
     "snapshot.frozen": Act("froze {}", DATA, _counts("pairs")),
     "snapshot.built": Act("wrote the files of {}", DATA),
     "snapshot.downloaded": Act("downloaded {}", DATA, _what),
+    "run.launched": Act("launched {}", TRAINING, _launched),
+    "run.finished": Act("finished {}", TRAINING, _counts("epoch")),
+    "run.tidied": Act("deleted the checkpoints of {}", TRAINING, _freed),
+    "evaluation_set.registered": Act("registered {}", EVALUATION, _counts("folder")),
+    "evaluation_set.read_again": Act("asked for {} to be read again", EVALUATION),
+    "evaluation_set.read": Act("read {}", EVALUATION, _counts("pictures", "skipped", "differences")),
+    "evaluation_set.accepted": Act("said to use {} though its counts differ", EVALUATION, _counts("differences")),
+    "wording.added": Act("wrote {}", EVALUATION, _counts("layout", "version")),
+    "evaluation.launched": Act("launched {} and what came with it", EVALUATION, _counts("evaluations")),
+    "evaluation.finished": Act("measured {}", EVALUATION, _counts("items", "skipped")),
     "job.cancel_requested": Act("stopped {}", JOBS),
     "job.retried": Act("tried {} again", JOBS, _retried),
     "job.failed": Act("could not finish {}", JOBS),
@@ -279,14 +302,18 @@ SUBJECTS: Mapping[str, Callable[[Entry], Link]] = {
     "duplicate_group": lambda e: Link(f"G-{e.subject_id}", "duplicate_group", {"group_id": e.subject_id}),
     "snapshot": lambda e: Link(f"v{int(e.subject_id):04d}", "snapshot", {"number": e.subject_id}),
     "job": lambda e: Link(f"job {e.subject_id}", "job", {"job_id": e.subject_id}),
+    "run": lambda e: Link(f"run {e.subject_id}", "run", {"run_id": e.subject_id}),
     "person": lambda e: Link(
         (e.subject_name or f"person {e.subject_id}").capitalize(), "person", {"user_id": e.subject_id}
     ),
     "setting": lambda e: Link(e.subject_id.replace("_", " ")),
-    "encoder": lambda e: Link(f"encoder {e.subject_id}", "encoders"),
+    "encoder": lambda e: Link(f"model {e.subject_id}", "models"),
     "endpoint": lambda e: Link(e.subject_id, "endpoints"),
     "prompt": lambda e: Link(f"version {e.subject_id} of the prompt", "prompts"),
     "trial": lambda e: Link(f"trial {e.subject_id}", "trial", {"trial_id": e.subject_id}),
+    "evaluation_set": lambda e: Link(f"evaluation set {e.subject_id}", "evaluation_set", {"set_id": e.subject_id}),
+    "wording": lambda e: Link(f"wording {e.subject_id}", "wording", {"wording_id": e.subject_id}),
+    "evaluation": lambda e: Link(f"evaluation {e.subject_id}", "evaluation_page", {"evaluation_id": e.subject_id}),
     "source": lambda e: Link(e.subject_name or f"source {e.subject_id}"),
     "queue": lambda _e: Link("what a search found"),
 }
@@ -300,6 +327,7 @@ def subject_link(entry: Entry) -> Link:
 LABELS: Mapping[str, Callable[[Details], str]] = {
     "import": lambda a: f"Import {a.get('import', '')}",
     "snapshot": lambda _a: "Snapshot",
+    "count_tokens": lambda a: f"Count the words of v{int(a.get('snapshot', 0)):04d}",
     "prefilter": lambda a: f"{_stage_title(a)} stage",
     "threshold": lambda a: f"{'What is held by' if a.get('stage') in OF_STAGE else 'Threshold of'} {_stage_title(a)}",
     "rerun": lambda a: f"Send back to {_stage_title(a)}",
@@ -309,12 +337,17 @@ LABELS: Mapping[str, Callable[[Details], str]] = {
     "audit": lambda _a: "Draw the audit sample",
     "order": lambda _a: "Order the queue",
     "train_classifier": lambda _a: "Train the classifier",
-    "register_encoder": lambda a: f"Register {a.get('name') or a.get('model') or 'an encoder'}",
-    "switch_encoder": lambda a: f"Embed under encoder {a.get('encoder', '')}",
-    "index_encoder": lambda a: f"Index of encoder {a.get('encoder', '')}",
+    "register_encoder": lambda a: f"Register {a.get('name') or a.get('model') or 'a model'}",
+    "switch_encoder": lambda a: f"Embed under model {a.get('encoder', '')}",
+    "index_encoder": lambda a: f"Index of model {a.get('encoder', '')}",
     "trial": lambda a: f"Trial {a.get('trial', '')}",
     "test_endpoint": lambda a: f"Test endpoint {a.get('endpoint', '')}",
-    "delete_encoder": lambda a: f"Delete encoder {a.get('encoder', '')}",
+    "finetune": lambda a: f"Run {a.get('run', '')}",
+    "read_evaluation_set": lambda a: f"Read evaluation set {a.get('set', '')}",
+    "evaluate": lambda a: f"Evaluate {a.get('model', 'a model')} on {a.get('on', 'a set')}",
+    "replay_passport": lambda _a: "Run a passport again",
+    "delete_encoder": lambda a: f"Delete model {a.get('encoder', '')}",
+    "package_model": lambda a: f"Prepare the download of model {a.get('encoder', '')}",
 }
 
 
@@ -332,6 +365,7 @@ def _stage_title(arguments: Details) -> str:
 TYPED = {
     "candidate": re.compile(r"c-?0*(\d{1,12})"),
     "import": re.compile(r"import\s*0*(\d{1,12})"),
+    "run": re.compile(r"run\s*0*(\d{1,12})"),
     "job": re.compile(r"job\s*0*(\d{1,12})"),
     "snapshot": re.compile(r"(?:snapshot\s*v?|v)0*(\d{1,12})"),
 }

@@ -14,8 +14,9 @@ from app import jobs
 from app.config import settings
 from app.curation import moves, orders
 from app.prefilter import stages
+from app.prefilter.privacy import OF_STAGE
 from app.prompts import queries as prompts
-from app.tables import Candidate, CandidateState, Endpoint, Job, Stage, StageTodo, WaitReason
+from app.tables import Candidate, CandidateState, Endpoint, Job, Stage, StageTodo, WaitReason, WorkQueue
 
 AHEAD = 200
 
@@ -41,6 +42,12 @@ def submit_stage(session: Session, stage: stages.Stage) -> Job:
     key = f"prefilter:{stage.name}"
     arguments = {"stage": stage.name}
     return jobs.submit(session, "prefilter", stage.queue, arguments, dedupe=key, unit="candidates")
+
+
+def submit_audit(session: Session, requested_by: int | None = None) -> Job:
+    return jobs.submit(
+        session, "audit", WorkQueue.CPU, {}, dedupe="audit", unit="candidates", requested_by=requested_by
+    )
 
 
 def wake_due(session: Session) -> None:
@@ -166,5 +173,14 @@ def ahead(session: Session, candidate_ids: Sequence[int]) -> set[int]:
 
 
 def reopened(session: Session, candidate_ids: Sequence[int]) -> list[int]:
-    """Those of `candidate_ids` that were filtered out and are filtered again now."""
-    return moves.refilter(session, candidate_ids, CandidateState.FILTERED_OUT) if candidate_ids else []
+    """Those of `candidate_ids` that were filtered out and are filtered again now; none is screened for the audit."""
+    ids = moves.refilter(session, candidate_ids, CandidateState.FILTERED_OUT) if candidate_ids else []
+    screening = StageTodo.stage.in_(OF_STAGE) & StageTodo.candidate_id.in_(ids)
+    session.execute(delete(StageTodo).where(screening).execution_options(synchronize_session=False))
+    return ids
+
+
+def screen(session: Session, candidate_ids: Sequence[int]) -> None:
+    """Has the stages that look for private details look at candidates that another stage stopped before them."""
+    for name in OF_STAGE:
+        due(session, stages.BY_NAME[name], candidate_ids)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.operations.tallies import kept
 from app.prefilter import stages
+from app.prefilter.privacy import OF_STAGE
 from app.prefilter.proof import BINS, BOUND, Bin, Effect, Proposal, effect, propose
 from app.prefilter.queries import thresholds
 from app.tables import (
@@ -22,6 +23,7 @@ from app.tables import (
     Purpose,
     Review,
     Setting,
+    StageTodo,
     User,
 )
 
@@ -214,7 +216,8 @@ def audit_counts(session: Session) -> tuple[int, int]:
 def to_audit(session: Session, share: float, seed: int, limit: int) -> Sequence[int]:
     """Filtered-out candidates that belong to the sample and have no audit yet, at most `limit`.
 
-    Strata are stage and tenth of its score; each gives its `share`, at least one, in the order of a seeded hash.
+    Strata are stage and tenth of its score; each gives its `share`, at least one, in the order of a seeded hash. Those
+    in which stages look for private details just now come later.
     """
     tenth = func.coalesce(func.least(func.floor(FindingNow.score * 10), 9), -1)
     stratum = (Candidate.stopped_by, tenth)
@@ -230,9 +233,10 @@ def to_audit(session: Session, share: float, seed: int, limit: int) -> Sequence[
         .subquery()
     )
     asked = select(Assignment.id).where(Assignment.candidate_id == ranked.c.id, Assignment.purpose == Purpose.AUDIT)
+    screening = select(StageTodo.stage).where(StageTodo.candidate_id == ranked.c.id, StageTodo.stage.in_(OF_STAGE))
     statement = (
         select(ranked.c.id)
-        .where(ranked.c.rank <= func.ceil(ranked.c.size * literal(share)), ~asked.exists())
+        .where(ranked.c.rank <= func.ceil(ranked.c.size * literal(share)), ~asked.exists(), ~screening.exists())
         .order_by(ranked.c.id)
         .limit(limit)
     )

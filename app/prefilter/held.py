@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ARRAY, ColumnElement, Select, Text, func, literal, select
 from sqlalchemy.orm import Session
 
-from app.candidates.queries import withheld
+from app.candidates import queries as candidates
 from app.operations.tallies import kept
 from app.prefilter.privacy import OF_STAGE, Action, doing
 from app.prefilter.queries import input_hash
@@ -79,6 +79,12 @@ def effect(session: Session, stage: str, of_stage: Actions) -> Effect:
     flagged = moved.c.state == S.FLAGGED
     row = session.execute(select(func.count().filter(~flagged), func.count().filter(flagged)).select_from(moved)).one()
     return Effect(*row)
+
+
+def screened(session: Session, candidate_ids: Sequence[int]) -> set[int]:
+    """Those of the candidates in which every stage has looked for private details."""
+    looked_at = candidates.screened()
+    return set(session.scalars(select(Candidate.id).where(Candidate.id.in_(candidate_ids), looked_at)))
 
 
 def kinds_found(session: Session) -> dict[str, int]:
@@ -188,7 +194,7 @@ def settled_lately(session: Session, limit: int = 8) -> list[Settled]:
         select(Candidate.id, Image.sha256, literal("rejected"), Review.at)
         .join(Review, Review.id == Candidate.settled_by)
         .join(Image, Image.id == Candidate.image_id)
-        .where(withheld(), Candidate.state == S.REJECTED)
+        .where(candidates.withheld(), Candidate.state == S.REJECTED)
     )
     both = released.union_all(rejected).subquery()
     rows = session.execute(select(both).order_by(both.c.at.desc()).limit(limit))

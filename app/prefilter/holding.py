@@ -16,7 +16,7 @@ from app.curation import actions as curation
 from app.curation import moves
 from app.curation.policies import is_withheld
 from app.errors import Conflict
-from app.prefilter import due, held, stages
+from app.prefilter import due, held, queries, stages
 from app.prefilter.privacy import OF_STAGE, Action
 from app.tables import Candidate, CandidateState, Finding, FindingNow, FlagOrigin, Release, ReviewKind, Stage, WorkQueue
 
@@ -75,11 +75,19 @@ def apply(session: Session, row: Stage, after: int) -> tuple[int, int, int | Non
     for candidate_id, state in found:
         by_state.setdefault(state, []).append(candidate_id)
     let_go = moves.let_go(session, by_state.pop(S.FLAGGED, []))
-    due.due(session, stages.BY_NAME[row.name], let_go)
-    return _hold(session, row.name, by_state), len(let_go), found[-1][0]
+    due.due(session, stages.BY_NAME[row.name], _not_stopped(session, row.name, let_go))
+    return hold(session, row.name, by_state), len(let_go), found[-1][0]
 
 
-def _hold(session: Session, stage: str, by_state: Mapping[S, Sequence[int]]) -> int:
+def _not_stopped(session: Session, stage: str, candidate_ids: Sequence[int]) -> list[int]:
+    """Those that may go on from this stage; what an earlier one stops was held on its way to the audit."""
+    stopped = queries.stopped_before(session, stage, candidate_ids)
+    for id_, name in stopped.items():
+        moves.filter_out(session, [id_], name)
+    return [id_ for id_ in candidate_ids if id_ not in stopped]
+
+
+def hold(session: Session, stage: str, by_state: Mapping[S, Sequence[int]]) -> int:
     """Holds those that nobody reviews; what is on its way through the stages stops there."""
     filtering = [
         candidate.id
@@ -105,7 +113,7 @@ def release(session: Session, actor: Actor, candidate_ids: Sequence[int]) -> int
         found = found.where(FindingNow.stage == stage, FindingNow.candidate_id.in_(ids))
         columns = ["candidate_id", "finding_id", "user_id"]
         session.execute(insert(Release).from_select(columns, found).on_conflict_do_nothing())
-        _go_on(session, stage, moves.let_go(session, ids))
+        _go_on(session, stage, _not_stopped(session, stage, moves.let_go(session, ids)))
         for id_ in ids:
             details = {"stage": stage}
             jobs.record(session, "candidate.released", "candidate", id_, user_id=actor.user_id, details=details)
@@ -152,7 +160,7 @@ def hold_again(session: Session, actor: Actor, candidate_id: int) -> None:
     if candidate.state is S.REJECTED:
         moves.next_round(session, candidate_id, S.REJECTED)
         session.refresh(candidate)
-    if not _hold(session, stage, {candidate.state: [candidate_id]}):
+    if not hold(session, stage, {candidate.state: [candidate_id]}):
         raise Conflict(f"C-{candidate_id} is with a reviewer, or was decided.", "Its page says where it stands.")
     session.execute(delete(Release).where(Release.candidate_id == candidate_id))
     session.refresh(candidate)

@@ -69,6 +69,18 @@ def stops(row: Stage) -> ColumnElement[bool]:
     return false() if only_ranks(row.setting) else FindingNow.score < row.threshold
 
 
+def stopped_before(session: Session, stage: str, candidate_ids: Sequence[int]) -> dict[int, str]:
+    """Candidate → the first stage before this one that stops it by its newest finding."""
+    now = FindingNow.candidate_id.in_(candidate_ids) & FindingNow.stale.is_(False)
+    found: dict[int, str] = {}
+    for name in reversed(stages.NAMES[: stages.NAMES.index(stage)]):
+        row = stage_row(session, name)
+        if row.threshold is not None or name == "language":
+            of_stage = select(FindingNow.candidate_id).where(now, FindingNow.stage == name, stops(row))
+            found |= dict.fromkeys(session.scalars(of_stage), name)
+    return found
+
+
 def reviewed_languages(session: Session) -> Sequence[str] | None:
     """The codes that go on to reviewers; None for all."""
     reviewed: Sequence[str] | None = stage_row(session, "language").setting.get("reviewed")
@@ -319,14 +331,6 @@ def known_findings(session: Session, stage: str, version: str, hashes: dict[int,
         )
     )
     return {row.candidate_id: row for row in rows if hashes[row.candidate_id] == row.input_hash}
-
-
-def looked_at(session: Session, stage: str, candidate_ids: Sequence[int]) -> set[int]:
-    """Those of the candidates on which a stage's finding stands."""
-    of_stage = (FindingNow.stage == stage) & (FindingNow.outcome == Outcome.OK) & FindingNow.stale.is_(False)
-    return set(
-        session.scalars(select(FindingNow.candidate_id).where(of_stage, FindingNow.candidate_id.in_(candidate_ids)))
-    )
 
 
 def labelled(session: Session, stage: str, label: str, candidate_ids: Sequence[int]) -> set[int]:

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.curation import actions as curation
 from app.curation import moves, orders
-from app.prefilter import copies, due, lookalikes, queries, sameness, stages
+from app.prefilter import copies, due, holding, lookalikes, queries, sameness, stages
 from app.prefilter.policies import Offer, StageResult, Verdict, verdict
+from app.prefilter.privacy import OF_STAGE
 from app.tables import (
     Candidate,
     CandidateState,
@@ -49,7 +50,8 @@ def write_results(
 ) -> Sent:
     """Writes a batch's findings and sends each candidate on or stops it.
 
-    Only candidates whose due row still carries the batch's token and that are still being filtered are touched.
+    Only candidates whose due row still carries the batch's token and that are still being filtered are touched, or
+    were drawn for the audit and are screened for private details.
     What was looked at under a setting or version that no longer holds is given back instead.
     """
     row = session.scalars(select(Stage).where(Stage.name == stage.name).with_for_update(read=True)).one()
@@ -62,22 +64,20 @@ def write_results(
         return _write_sameness(session, stage, row, token, by_id, job_id)
     locked = moves.lock(session, by_id)
     late = _write_late(session, stage, row, token, by_id, hashes, job_id, locked) if stage.name == "llm" else 0
-    mine = _still_due(session, stage, token, by_id)
-    kept = [by_id[id_] for id_ in mine]
-    keep_words(session, kept)
-    write_findings(session, stage.name, row.active_version, kept, hashes, job_id)
-    offer(session, kept)
-    sent = _send_on(session, stage, row, kept)
-    return sent._replace(passed=sent.passed + late)
+    taken = due.done(session, stage, token, list(by_id))
+    mine = [by_id[id_] for id_ in _still(session, S.FILTERING, taken)]
+    screened = [by_id[id_] for id_ in _still(session, S.FILTERED_OUT, taken) if stage.name in OF_STAGE]
+    keep_words(session, [*mine, *screened])
+    write_findings(session, stage.name, row.active_version, [*mine, *screened], hashes, job_id)
+    offer(session, [*mine, *screened])
+    sent, held = _send_on(session, stage, row, mine), _hold_screened(session, stage, row, screened)
+    return Sent(sent.passed + late + len(screened) - held, sent.dropped, sent.held + held)
 
 
-def _still_due(
-    session: Session, stage: stages.Stage, token: UUID, candidate_ids: Mapping[int, StageResult]
-) -> list[int]:
-    """Takes the due rows of this batch off the list; returns the candidates they were for."""
-    taken = due.done(session, stage, token, list(candidate_ids))
-    filtering = select(Candidate.id).where(Candidate.id.in_(taken), Candidate.state == S.FILTERING)
-    return sorted(session.scalars(filtering))
+def _still(session: Session, state: S, candidate_ids: Sequence[int]) -> list[int]:
+    """Those of the candidates that are in this state now; the caller has locked them."""
+    statement = select(Candidate.id).where(Candidate.id.in_(candidate_ids), Candidate.state == state)
+    return sorted(session.scalars(statement))
 
 
 def write_findings(
@@ -152,6 +152,17 @@ def _send_on(session: Session, stage: stages.Stage, row: Stage, results: Sequenc
     moves.hold(session, sides[Verdict.HOLD], stage.name)
     due.go_on(session, stage.name, sides[Verdict.PASS])
     return Sent(*(len(sides[side]) for side in (Verdict.PASS, Verdict.DROP, Verdict.HOLD)))
+
+
+def _hold_screened(session: Session, stage: stages.Stage, row: Stage, results: Sequence[StageResult]) -> int:
+    """Of those that were drawn for the audit, holds what an admin must see first; the others are asked for now."""
+    if not results:
+        return 0
+    found = [one.candidate_id for one in results if verdict(one, row.threshold, row.setting) is Verdict.HOLD]
+    released = _released(session, stage.name, found)
+    held = holding.hold(session, stage.name, {S.FILTERED_OUT: [id_ for id_ in found if id_ not in released]})
+    due.submit_audit(session)
+    return held
 
 
 def _write_late(
@@ -234,7 +245,7 @@ def _write_sameness(
     content = {image_of[id_]: float(result.evidence.get("content", 1.0)) for id_, result in by_id.items()}
     found = sameness.regroup(session, set(image_of.values()), sameness.radius_of(row), content)
     locked = moves.lock(session, found.candidate_ids | set(by_id))
-    mine = _still_due(session, stage, token, by_id)
+    mine = _still(session, S.FILTERING, due.done(session, stage, token, list(by_id)))
     verdicts = copies.all_verdicts(found.members, found.joined, found.alone)
     results, hashes = [], {}
     for id_ in mine:

@@ -154,7 +154,7 @@ def near_words(session: Session, word: str) -> list[str]:
     fitting = select(Caption.text).where(
         Caption.kind != literal(CaptionKind.CLEANED, Caption.kind.type, literal_execute=True),
         literal(word).op("<%")(Caption.text),
-        ~_is_withheld(),
+        _is_shown(),
     )
     captions = fitting.limit(200).subquery()
     split = func.regexp_split_to_table(func.lower(captions.c.text), "[^[:alnum:]]+")
@@ -170,9 +170,9 @@ def near_words(session: Session, word: str) -> list[str]:
     return [near for near in session.scalars(statement) if near != word]
 
 
-def _is_withheld() -> ColumnElement[bool]:
-    """Whether the candidate of a caption is withheld."""
-    of_caption = select(Candidate.id).where(Candidate.id == Caption.candidate_id, candidates.withheld())
+def _is_shown() -> ColumnElement[bool]:
+    """Whether everyone who searches may see the candidate of a caption."""
+    of_caption = select(Candidate.id).where(Candidate.id == Caption.candidate_id, candidates.shown_to_reviewers())
     return of_caption.correlate(Caption).exists()
 
 
@@ -180,7 +180,7 @@ def is_said(session: Session, word: str) -> bool:
     """Whether a caption that may be found says the word, or it is one that full text search passes over."""
     query = func.plainto_tsquery(ENGLISH, word)
     passed_over = func.numnode(query) == 0
-    says = exists().where(Caption.words.op("@@")(query), ~_is_withheld())
+    says = exists().where(Caption.words.op("@@")(query), _is_shown())
     return bool(session.scalar(select(or_(passed_over, says))))
 
 

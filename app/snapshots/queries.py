@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs
 from app.errors import NotFound
-from app.snapshots.member import Member
+from app.snapshots.member import RELEASED, Member
 from app.tables import Candidate, CandidateState, Caption, Job, Post, Snapshot, SnapshotMember, Source, User
 
 PAGE = 25
@@ -65,6 +65,17 @@ def members(session: Session, snapshot: Snapshot, split: str) -> Iterator[Member
     with closing(rows):  # a build that stops half-way leaves no cursor open
         for key, sha256, caption, row in rows:
             yield Member(key, sha256, caption or "", split, row)
+
+
+def released_captions(session: Session, snapshot: Snapshot) -> Iterator[str]:
+    """The captions in a snapshot's files, streamed; without those that were blanked since."""
+    captions = session.scalars(
+        select(func.coalesce(Caption.text, ""))
+        .join(SnapshotMember, SnapshotMember.caption_id == Caption.id)
+        .where(SnapshotMember.snapshot_id == snapshot.id, SnapshotMember.split.in_(RELEASED)),
+        execution_options={"yield_per": 500},
+    )
+    yield from filter(None, captions)
 
 
 def reserve_keys(session: Session, snapshot: Snapshot) -> list[str]:
@@ -125,8 +136,10 @@ def difference(session: Session, snapshot: Snapshot) -> Difference | None:
     earlier = session.scalars(
         select(Snapshot).where(Snapshot.number < snapshot.number).order_by(Snapshot.number.desc()).limit(1)
     ).one_or_none()
-    if earlier is None:
-        return None
+    return difference_from(session, snapshot, earlier) if earlier else None
+
+
+def difference_from(session: Session, snapshot: Snapshot, earlier: Snapshot) -> Difference:
     row = session.execute(
         text(
             """SELECT count(*) FILTER (WHERE old.key IS NULL), count(*) FILTER (WHERE new.key IS NULL),

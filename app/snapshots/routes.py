@@ -1,21 +1,20 @@
 """Snapshots: the list, making one, one snapshot's page, and its files."""
 
-from collections.abc import Mapping
-
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
-from starlette.responses import FileResponse, StreamingResponse
+from starlette.responses import FileResponse
 
 from app import presence
+from app.archive import Archive
 from app.errors import Conflict, Invalid, NotFound
 from app.snapshots import actions, building, freezing, queries
-from app.snapshots.archive import Archive, byte_range
 from app.snapshots.formats.manifest import MANIFEST
 from app.snapshots.formats.snippets import snippets
 from app.snapshots.forms import Pairs, SnapshotForm
 from app.snapshots.splits import usual_sizes
 from app.tables import Snapshot
 from app.web.deps import Admin, DataReader, FormDep, RowId, RowNumber, SessionDep, parse
+from app.web.downloads import tar_response
 from app.web.responses import redirect
 from app.web.templating import render
 
@@ -96,34 +95,10 @@ def archive(request: Request, session: SessionDep, actor: DataReader, number: Ro
     found = ready(session, number)
     name = queries.name(found)
     tar = Archive(building.folder_of(number), name, found.files)
-    etag = f'"tar-{found.files[MANIFEST]["sha256"]}"'
-    part = wanted_part(request.headers, tar.size, etag)
-    if part is None:
-        return Response(status_code=416, headers={"Content-Range": f"bytes */{tar.size}"})
-    start, stop = part
-    headers = {
-        "ETag": etag,
-        "Accept-Ranges": "bytes",
-        "Content-Length": str(stop - start),
-        "Content-Disposition": f'attachment; filename="{name}.tar"',
-        "Cache-Control": "private, no-cache",
-    }
-    whole = (start, stop) == (0, tar.size)
-    actions.note_download(session, actor, number, "archive" if whole else "archive, a part")
-    if not whole:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{tar.size}"
-    pieces = tar.read(start, stop)
-    return StreamingResponse(pieces, 200 if whole else 206, headers, media_type="application/x-tar")
-
-
-def wanted_part(headers: Mapping[str, str], size: int, etag: str) -> tuple[int, int] | None:
-    """The bytes to send, [start, stop); None when the range asked for does not exist."""
-    if "range" not in headers or headers.get("if-range", etag) != etag:
-        return 0, size
-    try:
-        return byte_range(headers["range"], size) or (0, size)
-    except ValueError:
-        return None
+    response = tar_response(request, tar, name, f'"tar-{found.files[MANIFEST]["sha256"]}"')
+    if response.status_code < 400:
+        actions.note_download(session, actor, number, "archive" if response.status_code == 200 else "archive, a part")
+    return response
 
 
 @router.get("/snapshots/{number}/files/{name:path}", name="snapshot_file")

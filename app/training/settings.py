@@ -67,7 +67,7 @@ RECIPES = (
     Recipe(
         "ip-clip",
         "IP-CLIP's start point",
-        "The paper does not publish its training settings; these are our start point for ViT-B/32 with OpenAI's weights.",
+        "The paper does not publish its training settings; this is our start point for ViT-B/32 with OpenAI's weights.",
         TrainingSettings(),
     ),
     Recipe(
@@ -99,6 +99,12 @@ RECIPES = (
 )
 
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}
+
+# The practice run: drawn pairs instead of a snapshot (workers.practice), a tiny network (its config stands beside this
+# file), so that a CPU shows live curves at once.
+PRACTICE_ARCHITECTURE = "practice_clip.json"
+PRACTICE_RECIPE = "scratch"
+PRACTICE_TRAIN_PAIRS, PRACTICE_VAL_PAIRS, PRACTICE_SHARDS = 2_048, 256, 8
 
 EXPLAINED: Mapping[str, str] = {
     "epochs": "Passes over the training pairs. 5 to 10 for 10,000 to 100,000 pairs; the best one is kept.",

@@ -51,6 +51,7 @@ def make_environment() -> Environment:
     made.globals["url_for"] = url_for
     shown = (
         filters.thousands,
+        filters.millions,
         filters.percent,
         filters.bytes_size,
         filters.duration,

@@ -16,6 +16,12 @@ def thousands(count: float | None) -> str:
     return NOTHING if count is None else f"{count:,}".replace("-", MINUS)
 
 
+def millions(count: int) -> str:
+    """Parameters of a network: 151277313 → 151 M; a dash where they are not known."""
+    digits = 0 if count >= 9.95e6 else 1
+    return f"{count / 1e6:.{digits}f}{SPACE}M" if count else NOTHING
+
+
 def percent(share: float | None, digits: int = 0) -> str:
     """A share of one as a percentage: 0.251 → 25 %."""
     return NOTHING if share is None else f"{100 * share:.{digits}f}{SPACE}%".replace("-", MINUS)

@@ -60,7 +60,12 @@ GROUPS: Mapping[str, Iterable[Entry]] = {
         Entry("prefilter", "Pre-filter", "filter", is_admin),
         Entry("duplicates", "Duplicates", "copies", is_admin),
     ),
-    "Data": (Entry("snapshots", "Snapshots", "box", reads_data),),
+    "Data": (
+        Entry("snapshots", "Snapshots", "box", reads_data),
+        Entry("runs", "Training", "chart", is_admin),
+        Entry("models", "Models", "layers", reads_data),
+        Entry("evaluation", "Evaluation", "table", reads_data),
+    ),
     "House": (
         Entry("people", "People", "people", is_admin),
         Entry("activity", "Activity", "clock", is_admin),

@@ -12,10 +12,11 @@ from app.following import wait_for
 from app.intake import actions as intake
 from app.intake.locations import at_path
 from app.snapshots import actions as snapshots
-from app.tables import Candidate, Consent, JobState, ReviewKind, SourceKind
+from app.tables import Candidate, Consent, JobState, ReviewKind, SourceKind, Weights
 from tests.browser.conftest import Open, Site
 from tests.browser.test_main_path import zip_of_posts
 from tests.candidates.deciding import decide
+from tests.factories import make_encoder
 from tests.prefilter.holding import hold_queued
 
 pytestmark = pytest.mark.process
@@ -28,13 +29,14 @@ PAGES = {
         *("/people", "/people/1", "/prefilter", "/prefilter/caption", "/prefilter/sameness", "/activity", "/system"),
         *("/prefilter/endpoints", "/prefilter/endpoints/new", "/prefilter/prompts", "/prefilter/prompts/1"),
         *("/prefilter/held", "/prefilter/privacy", "/prefilter/faces", "/candidates/5"),
+        *("/models", "/models/1"),
         *("/jobs/1", "/snapshots", "/snapshots/1", "/account", "/adjudicate", "/candidates/999999"),
     ),
     "alder": (
         *("/", "/review", "/review?edit=true", "/review?reject=true", "/review?keys=true"),
         *("/candidates", "/account"),
     ),
-    "fir": ("/", "/snapshots", "/snapshots/1", "/account"),
+    "fir": ("/", "/snapshots", "/snapshots/1", "/models", "/models/1", "/account"),
 }
 LOOKS = [(1440, "light"), (390, "dark")]  # colours do not depend on the width
 
@@ -55,6 +57,7 @@ def filled(site: Site, tmp_path_factory: pytest.TempPathFactory) -> int:
     to_hold = site.add_candidates(1)
     with site.session() as session:
         hold_queued(session, to_hold)
+        make_encoder(session, weights=Weights.RANDOM, checksum="ab" * 32, parameters=151_277_313)
         reviewer = people.actor_of(people.user_named(session, "birch"))
         decide(session, reviewer, session.get_one(Candidate, accepted), ReviewKind.ACCEPT)
         wanted = [snapshots.make_snapshot(session, SYSTEM, 0, 0, "The first release.").id]

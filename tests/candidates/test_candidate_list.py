@@ -13,6 +13,7 @@ from app.prefilter.recording import write_findings
 from app.tables import Candidate, CandidateState, Job, Post, ReviewKind, Role, Setting
 from tests.candidates.deciding import decide
 from tests.factories import make_candidate, make_import, make_person
+from tests.prompts.models import look, screen
 from tests.web_client import SignIn
 
 S = CandidateState
@@ -177,17 +178,34 @@ def test_the_counts_are_of_the_states_that_a_person_sees(session: Session, sign_
     mine = make_candidate(session)
     decide(session, alder, mine)
     make_candidate(session)
-    make_candidate(session, S.FILTERED_OUT)
-    make_candidate(session, S.WITHDRAWN)
+    screen(session, make_candidate(session, S.FILTERED_OUT))
+    for state in (S.FILTERED_OUT, S.FILTERING, S.WITHDRAWN):
+        make_candidate(session, state)
 
     def shown(actor: Actor) -> dict[str, int]:
         return {state: count for state, count in queries.counts(session, actor).items() if count}
 
     assert shown(alder) == {"open": 1, "queued": 1, "filtered_out": 1}
     assert shown(birch) == {"open": 2, "filtered_out": 1}
-    assert shown(elm) == {"queued": 2, "filtered_out": 1, "withdrawn": 1}
+    assert shown(elm) == {"queued": 2, "filtered_out": 2, "filtering": 1, "withdrawn": 1}
     for actor in (alder, birch):
         assert shown(actor) == {state: len(ids(session, actor, states=[state])) for state in shown(actor)}
+
+
+def test_reviewers_do_not_see_what_no_stage_has_screened_for_private_details(session: Session, elm: Actor) -> None:
+    alder = make_person(session, "alder2")
+    unseen = [make_candidate(session, state).id for state in (S.INCOMING, S.FILTERING, S.FILTERED_OUT)]
+    stopped = make_candidate(session, S.FILTERED_OUT)
+    for stage in ("faces", "writing"):
+        look(session, stopped, stage)
+    queued = make_candidate(session)
+    assert ids(session, alder) == [queued.id]
+    assert queries.jump(session, alder, unseen[1]) == []
+    assert ids(session, elm) == [queued.id, stopped.id, *unseen[::-1]]
+    look(session, stopped, "private", stale=True)
+    assert not queries.sees(session, alder, stopped.id), "it is looked at again"
+    look(session, stopped, "private")
+    assert queries.sees(session, alder, stopped.id)
 
 
 def test_a_reviewers_list_shows_counts_by_state(session: Session, sign_in: SignIn) -> None:

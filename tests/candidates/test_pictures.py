@@ -11,6 +11,7 @@ from app.tables import Candidate, CandidateState, Image, ReviewKind
 from tests.candidates.deciding import decide
 from tests.candidates.test_candidate_page import freeze
 from tests.factories import make_candidate, make_person
+from tests.prompts.models import screen
 from tests.web_client import SignIn
 
 
@@ -58,6 +59,21 @@ def test_a_stored_file_that_is_no_image_is_not_served(sign_in: SignIn) -> None:
 def test_a_withdrawn_picture_is_for_admins(session: Session, sign_in: SignIn, persona: str, status: int) -> None:
     gone = make_candidate(session, CandidateState.WITHDRAWN, with_blob=True)
     assert sign_in(persona).get(f"/images/{sha256_of(session, gone)}.jpg").status_code == status
+
+
+@pytest.mark.parametrize("state", [CandidateState.INCOMING, CandidateState.FILTERING, CandidateState.FILTERED_OUT])
+def test_a_picture_that_no_stage_has_screened_is_for_admins(
+    session: Session, sign_in: SignIn, state: CandidateState
+) -> None:
+    unseen = make_candidate(session, state, with_blob=True)
+    sha256 = sha256_of(session, unseen)
+    paths = [f"/images/{sha256}.jpg", f"/thumbs/{sha256}.jpg", f"/candidates/{unseen.id}"]
+    alder, elm = sign_in("alder"), sign_in("elm")
+    assert [alder.get(path).status_code for path in paths] == [404] * 3
+    assert [elm.get(path).status_code for path in paths] == [200] * 3
+    if state is CandidateState.FILTERED_OUT:
+        screen(session, unseen)
+        assert [alder.get(path).status_code for path in paths] == [200] * 3
 
 
 def test_a_researcher_sees_what_a_snapshot_holds(session: Session, sign_in: SignIn) -> None:

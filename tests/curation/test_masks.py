@@ -111,9 +111,30 @@ def test_a_picture_is_covered_and_cropped_at_once(session: Session, alder: Actor
 
 def test_what_is_not_ticked_is_not_covered(session: Session, alder: Actor) -> None:
     candidate = find(session, make_candidate(session, with_blob=True), NAME)
-    decide(session, alder, candidate, ReviewKind.ACCEPT)
+    decide(session, alder, candidate, ReviewKind.ACCEPT, masks=[])
     session.refresh(candidate)
     assert (candidate.state, candidate.crop) == (S.ACCEPTED, None)
+
+
+def test_what_nobody_said_anything_about_is_covered(session: Session, alder: Actor) -> None:
+    candidate = find(session, make_candidate(session, with_blob=True), NAME, NAME | {"kind": "date", "x": 0.0})
+    decide(session, alder, candidate, ReviewKind.ACCEPT)
+    session.refresh(candidate)
+    assert candidate.state is S.ACCEPTED
+    assert len((candidate.crop or {})["masks"]) == 2
+
+
+def test_a_part_that_was_found_since_the_page_was_opened_is_not_left_open(session: Session, alder: Actor) -> None:
+    candidate = find(session, make_candidate(session, with_blob=True), NAME, NAME | {"kind": "date", "x": 0.0})
+    with pytest.raises(Invalid) as refused:
+        decide(session, alder, candidate, ReviewKind.ACCEPT, masks=[OVER_NAME])
+    assert "masks" in refused.value.fields
+
+
+def test_an_accept_with_a_crop_alone_does_not_untick_the_covers_after_an_undo(session: Session, alder: Actor) -> None:
+    candidate = with_crop(session)
+    review = decide(session, alder, candidate, ReviewKind.ACCEPT, crop=CROP)
+    assert masks_in_draft(review.fields) is None
 
 
 @pytest.mark.parametrize("mask", [Crop(0, 0, 300, 280), Crop(55, 135, 129, 36), Crop(0, 0, 99999, 99999)])

@@ -93,6 +93,31 @@ def test_a_reviewer_may_publish_them_uncovered_and_a_draft_remembers(
     assert (named.state, named.crop) == (S.ACCEPTED, None)
 
 
+def test_a_page_from_before_the_parts_were_found_publishes_them_covered(
+    session: Session, named: Candidate, sign_in: SignIn
+) -> None:
+    alder = sign_in("alder")
+    page = open_page(alder)
+    sent = {name: value for name, value in page.form().items() if name != "masks"}
+    assert alder.post(f"/review/{named.id}/draft", data=sent).status_code == 200
+    session.expire_all()
+    assert "checked" in box_of(open_page(alder)), "its draft says nothing of them"
+    assert alder.post(f"/review/{named.id}/decide", data=sent | {"decision": "accept"}).status_code == 303
+    session.refresh(named)
+    assert centre_of(named) == (0, 0, 0)
+
+
+def test_an_admin_may_resolve_a_flag_without_covers(session: Session, named: Candidate, sign_in: SignIn) -> None:
+    decide(session, make_person(session, "alder2"), named, ReviewKind.FLAG)
+    elm, at = sign_in("elm"), f"/candidates/{named.id}"
+    sent = {"submission_id": str(uuid4()), "caption_version": named.caption_version, "caption": "As resolved."}
+    hidden = [f for _, f in Page(elm.get(at).text).elements if f.get("name") == "masks" and f.get("type") == "hidden"]
+    assert [found["value"] for found in hidden] == [""], "an unticked box must say so"
+    assert elm.post(f"{at}/resolve", data=sent | {"decision": "accept", "masks": ""}).status_code == 303
+    session.refresh(named)
+    assert (named.state, named.crop) == (S.ACCEPTED, None)
+
+
 @pytest.mark.parametrize("sent", ["1,2,3", "0,0,10,10", "0,0,10,10;", "x"])
 def test_parts_that_were_never_offered_are_refused(
     session: Session, named: Candidate, sign_in: SignIn, sent: str

@@ -72,6 +72,23 @@ def test_a_sentence_that_the_original_lacks_is_marked_with_the_reason(proposed: 
     assert "1 passage with a wavy line: not in the original" in answer
 
 
+def test_where_each_sentence_comes_from_is_reached_without_a_mouse(proposed: Candidate, sign_in: SignIn) -> None:
+    for path in ("/review", f"/candidates/{proposed.id}"):
+        answer = sign_in("alder" if path == "/review" else "elm").get(path).text
+        listed = answer.split("<summary>Where each sentence comes from</summary>", 1)[1].split("</details>", 1)[0]
+        first, last = listed.split("<li", 2)[1:]
+        assert "basal cell carcinoma" in first.split("comes from", 1)[1]
+        assert UNSUPPORTED not in first
+        assert "No mitoses are seen." in last
+        assert f"{UNSUPPORTED}." in last
+
+
+def test_what_no_model_wrote_has_no_list_of_sentences(session: Session, sign_in: SignIn) -> None:
+    candidate = shown_candidate(session, "Melanoma. Follow me!")
+    propose(session, candidate, rules_1="Melanoma.")
+    assert "Where each sentence comes from" not in sign_in("alder").get("/review").text
+
+
 def test_a_sentence_in_the_originals_words_is_said_to_say_it_otherwise_and_the_original_has_no_marks(
     session: Session, sign_in: SignIn
 ) -> None:

@@ -159,6 +159,38 @@ def test_a_changed_address_or_model_has_yet_to_be_tested(sign_in: SignIn, sessio
     assert [event.details["changed"] for event in events(session)][1] == "model"
 
 
+KEYED = ENTERED | {"base_url": "https://models.example/v1", "key": "OURS"}
+
+
+def test_a_key_does_not_follow_its_endpoint_to_another_host(sign_in: SignIn, session: Session) -> None:
+    elm, other = sign_in("elm"), "https://elsewhere.example/v1"
+    elm.post("/prefilter/endpoints", data=KEYED)
+    row = session.scalars(select(Endpoint)).one()
+    url = f"/prefilter/endpoints/{row.id}"
+    assert elm.post(url, data=KEYED | {"base_url": "https://Models.example:8443/v2"}).status_code == 303
+    session.refresh(row)
+    assert row.key == "OURS", "it is the same host"
+    assert elm.post(url, data=KEYED | {"base_url": other}).status_code == 303
+    session.refresh(row)
+    assert (row.base_url, row.key) == (other, "")
+    assert "is saved without the key OURS: name it again" in elm.get("/prefilter/endpoints").text
+    assert "key" in events(session)[-1].details["changed"]
+    assert elm.post(url, data=KEYED | {"base_url": other}).status_code == 303
+    session.refresh(row)
+    assert row.key == "OURS", "it was named for that host"
+
+
+def test_another_key_for_another_host_is_taken(sign_in: SignIn, session: Session) -> None:
+    elm = sign_in("elm")
+    elm.post("/prefilter/endpoints", data=KEYED)
+    row = session.scalars(select(Endpoint)).one()
+    elm.post(
+        f"/prefilter/endpoints/{row.id}", data=KEYED | {"base_url": "https://elsewhere.example/v1", "key": "THEIRS"}
+    )
+    session.refresh(row)
+    assert row.key == "THEIRS"
+
+
 def test_nothing_is_an_event_when_nothing_changed(sign_in: SignIn, session: Session) -> None:
     elm = sign_in("elm")
     elm.post("/prefilter/endpoints", data=ENTERED)
@@ -206,7 +238,7 @@ def test_the_check_follows_the_endpoint_in_use_alone(session: Session) -> None:
     endpoint = make_tested(session, name="Our llama")
     assert checked(session) == ("ok", "none is in use; rules alone clean captions")
     use(session, endpoint)
-    assert checked(session) == ("ok", "Our llama answers (drawn-7b)")
+    assert checked(session) == ("ok", "Our llama answers (drawn-7b), tested 01 Nov, 00:00 UTC")
     actions.note_failure(session, endpoint.id, "It fails (500).")
     session.refresh(endpoint)
     assert checked(session) == ("warn", "Our llama did not answer its last call")
@@ -217,6 +249,7 @@ def test_the_check_follows_the_endpoint_in_use_alone(session: Session) -> None:
     state, text = checked(session)
     assert state == "bad"
     assert text.startswith("Our llama is down since ")
+    assert f" and not called before {endpoint.open_until:%H:%M}" in text
     assert text.endswith("; 1 candidate waits")
 
 
@@ -228,6 +261,6 @@ def test_the_check_warns_of_an_endpoint_that_was_never_tested_or_failed_its_test
     assert checked(session) == ("warn", "Other did not answer its last call")
     actions.note_success(session, failed.id)
     session.refresh(failed)
-    assert checked(session) == ("ok", "Other answers (drawn-7b)")
+    assert checked(session) == ("ok", "Other answers (drawn-7b), tested 01 Nov, 00:00 UTC")
     use(session, make_tested(session, name="Third", rung=None))
     assert checked(session) == ("bad", "Third can't be used")

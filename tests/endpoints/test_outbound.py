@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Any
@@ -112,6 +113,16 @@ def test_one_bad_address_among_good_ones_is_enough(canary: ModelServer, names: R
     with pytest.raises(Refused):
         get(f"http://models.example:{canary.port}/")
     assert canary.asked == []
+
+
+def test_a_resolver_that_hangs_takes_no_longer_than_the_request_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60) and [])
+    began = time.monotonic()
+    with pytest.raises(httpx2.ConnectTimeout):
+        get("http://models.example/", seconds=0.3)
+    over.set()
+    assert time.monotonic() - began < 20
 
 
 def test_a_name_that_changes_its_mind_gains_nothing(

@@ -3,6 +3,8 @@
 from uuid import uuid4
 
 import pytest
+from PIL import Image as Picture
+from skimage import data as samples
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
@@ -12,7 +14,11 @@ from app.candidates import policies
 from app.candidates import queries as candidates
 from app.curation import actions as curation
 from app.curation import leases, moves
-from app.prefilter import audit, evidence, queries
+from app.db import transaction
+from app.prefilter import audit, due, evidence, held, holding, queries, recording, stages
+from app.prefilter.policies import StageResult
+from app.prefilter.privacy import OF_STAGE
+from app.storage import blobs
 from app.tables import (
     Assignment,
     Candidate,
@@ -20,14 +26,22 @@ from app.tables import (
     Caption,
     Finding,
     FindingNow,
+    Image,
+    Job,
     Outcome,
     Purpose,
     Review,
     ReviewKind,
+    Role,
     Stage,
+    StageTodo,
 )
+from bench import drawn
 from tests.factories import FAR, make_candidate, make_import, make_person
+from tests.prefilter.test_pipeline import quiet, states, work  # noqa: F401  # `quiet` is a fixture
+from tests.prompts import models
 from tests.web_client import SignIn
+from workers.stages import private
 
 S = CandidateState
 
@@ -38,9 +52,13 @@ def act(session: Session, name: str) -> Actor:
     return actor_of(found) if found else make_person(session, name)
 
 
-def scored(session: Session, score: float, state: S = S.FILTERED_OUT, stage: str = "domain") -> Candidate:
-    """A candidate with a stage's score; filtered out by it unless said otherwise."""
-    candidate = make_candidate(session, S.FILTERING if state is S.FILTERED_OUT else S.QUEUED)
+def scored(
+    session: Session, score: float, state: S = S.FILTERED_OUT, stage: str = "domain", *, screened: bool = True
+) -> Candidate:
+    """A candidate with a stage's score; filtered out by it unless said otherwise, and nothing private found in it."""
+    candidate = make_candidate(session, S.FILTERING if state is S.FILTERED_OUT else S.QUEUED, with_blob=not screened)
+    if screened:
+        models.screen(session, candidate)
     version = session.get_one(Stage, stage).active_version
     finding = Finding(
         candidate_id=candidate.id,
@@ -78,10 +96,10 @@ def test_every_stage_and_tenth_of_its_scores_gives_its_share(session: Session) -
     high = {scored(session, 0.45).id for _ in range(10)}
     other = {scored(session, 0.05, stage="caption").id for _ in range(3)}
     set_share(session, 0.1)
-    assert audit.draw(session) == 4
+    assert audit.draw(session) == (4, 0)
     drawn = audits(session)
     assert [len(drawn & some) for some in (low, high, other)] == [2, 1, 1]
-    assert audit.draw(session) == 0, "the sample is full"
+    assert audit.draw(session) == (0, 0), "the sample is full"
 
 
 def test_a_share_of_nothing_calls_off_what_nobody_has_in_hand(session: Session) -> None:
@@ -108,30 +126,102 @@ def test_an_audited_candidate_comes_among_the_others_without_its_findings(
     assert not policies.sees_state(act(session, "alder"), seen), "that it was filtered out would give it away"
 
 
-def test_the_caption_of_an_audited_candidate_is_cleaned_like_those_of_the_others(session: Session) -> None:
-    candidate = scored(session, 0.1)
-    raw = curation.add_caption(session, candidate.id, "raw", "Melanoma, H&E. Follow us! #dermpath #pathology", "import")
+# --- nobody sees what no stage has screened -------------------------------------------------------
+
+
+def screen(session: Session, candidate: Candidate, **found: StageResult) -> None:
+    """The stages for private details look at a candidate, the way their jobs do; `found` is what one of them says."""
+    for name in OF_STAGE:
+        stage = stages.BY_NAME[name]
+        batch = due.take(session, stage)
+        items = queries.inputs(session, batch.candidate_ids)
+        if name == "private":
+            results = private.run(items, batch.setting, None)  # type: ignore[arg-type]  # it asks nothing of its job
+        else:
+            results = [found.get(name, StageResult(item.candidate_id)) for item in items]
+        hashes = {item.candidate_id: f"{name} {item.candidate_id}" for item in items}
+        recording.write_results(session, stage, batch, results, hashes, None)
+    session.refresh(candidate)
+
+
+def draw_unscreened(session: Session, caption: str) -> Candidate:
+    """A candidate that was stopped before anybody looked for private details, drawn for the audit."""
+    candidate = scored(session, 0.1, screened=False)
+    raw = curation.add_caption(session, candidate.id, "raw", caption, "import")
     curation.offer_caption(session, candidate, raw)
     session.execute(update(Candidate).where(Candidate.id == candidate.id).values(caption_version=1))
     session.expire_all()
     set_share(session, 1)
-    audit.draw(session)
-    session.expire_all()
-    assert "Follow us" not in session.get_one(Caption, session.get_one(Candidate, candidate.id).caption_id).text
+    assert audit.draw(session) == (0, 1)
+    return candidate
 
 
-def test_private_details_are_left_out_of_an_audited_caption_that_no_stage_looked_at_for_them(session: Session) -> None:
-    candidate = scored(session, 0.1)
-    raw = curation.add_caption(session, candidate.id, "raw", "Melanoma of the back, H&E. MRN 1234567 #path", "import")
-    curation.offer_caption(session, candidate, raw)
-    session.execute(update(Candidate).where(Candidate.id == candidate.id).values(caption_version=1))
-    session.expire_all()
-    set_share(session, 1)
-    audit.draw(session)
-    session.expire_all()
-    offered = session.get_one(Caption, session.get_one(Candidate, candidate.id).caption_id)
-    assert offered.text == "Melanoma of the back, H&E."
-    assert queries.lineages(session, [offered.id])[offered.id][0].id == raw.id
+def offered(session: Session, candidate: Candidate) -> Caption:
+    return session.get_one(Caption, session.get_one(Candidate, candidate.id).caption_id)
+
+
+def test_what_was_stopped_early_is_screened_before_it_is_audited(session: Session, sign_in: SignIn) -> None:
+    candidate = draw_unscreened(session, "Melanoma, H&E. Follow us! #dermpath #pathology")
+    sha256 = session.get_one(Image, candidate.image_id).sha256
+    alder = sign_in("alder")
+    closed = [f"/candidates/{candidate.id}", f"/images/{sha256}.jpg", f"/thumbs/{sha256}.jpg"]
+    assert (audits(session), [alder.get(path).status_code for path in closed]) == (set(), [404] * 3)
+    assert audit.draw(session) == (0, 0), "it is on its way"
+    assert not audit.draws(session)
+    screen(session, candidate)
+    assert session.scalars(select(Job.kind).where(Job.kind == "audit")).first(), "who screened it has it asked for"
+    assert audit.draw(session) == (1, 0)
+    assert (candidate.state, candidate.stopped_by, audits(session)) == (S.FILTERED_OUT, "domain", {candidate.id})
+    assert [alder.get(path).status_code for path in closed] == [200] * 3
+    assert "Follow us" not in (offered(session, candidate).text or "")
+
+
+def test_private_details_are_left_out_of_an_audited_caption(session: Session) -> None:
+    candidate = draw_unscreened(session, "Melanoma of the back on 3 March 2021, H&E. #path")
+    seen = held.version(held.actions(session))
+    holding.set_actions(session, SYSTEM, {"private": {"date": "redact"}}, seen)
+    screen(session, candidate)
+    assert offered(session, candidate).text == "Melanoma of the back, H&E."
+
+
+@pytest.mark.parametrize("stage", ["faces", "writing"])
+def test_what_an_admin_must_see_first_is_held_and_not_audited(session: Session, stage: str) -> None:
+    candidate = draw_unscreened(session, "A melanoma.")
+    kind = {"faces": "face", "writing": "record_number"}[stage]
+    screen(session, candidate, **{stage: StageResult(candidate.id, evidence={"kinds": {kind: 1}, "boxes": []})})
+    assert (candidate.state, candidate.stopped_by) == (S.FLAGGED, stage)
+    assert (audit.draw(session), audits(session)) == ((0, 0), set())
+    holding.release(session, make_person(session, "elm2", Role.ADMIN), [candidate.id])
+    session.refresh(candidate)
+    assert (candidate.state, candidate.stopped_by) == (S.FILTERED_OUT, "domain"), "it is as far as it came before"
+
+
+def stopped(session: Session, words: str) -> int:
+    """A candidate that the quality stage stopped, with words on its picture."""
+    picture = Picture.fromarray(samples.immunohistochemistry()).resize((800, 800))
+    drawn.ImageDraw.Draw(picture).text((60, 700), words, "black", drawn.font(32))
+    candidate = make_candidate(session, S.FILTERED_OUT)
+    sha256 = blobs().put(drawn.jpeg(picture))
+    session.execute(update(Image).where(Image.id == candidate.image_id).values(sha256=sha256, source_sha256=sha256))
+    return candidate.id
+
+
+@pytest.mark.usefixtures("own_database", "quiet")
+def test_the_real_stages_hold_a_record_number_of_what_is_drawn_and_let_the_other_be_audited() -> None:
+    with transaction() as session:
+        labelled, plain = stopped(session, "MRN 1234567"), stopped(session, "")
+        set_share(session, 1)
+    work()
+    assert states() == {labelled: (S.FLAGGED, "writing"), plain: (S.FILTERED_OUT, "quality")}
+    with transaction() as session:
+        assert audits(session) == {plain}
+        assert not audit.draws(session)
+
+
+def test_a_candidate_that_goes_through_the_stages_after_all_is_not_screened_beside(session: Session) -> None:
+    candidate = draw_unscreened(session, "A melanoma.")
+    assert due.reopened(session, [candidate.id]) == [candidate.id]
+    assert session.scalar(select(func.count()).select_from(StageTodo)) == 0
 
 
 def judge(session: Session, name: str, candidate: Candidate, kind: ReviewKind) -> Review:

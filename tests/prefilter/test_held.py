@@ -125,9 +125,8 @@ def test_an_admin_may_accept_what_is_held_and_then_everybody_sees_it(
     session: Session, elm: Actor, alder: Actor
 ) -> None:
     candidate = make_held(session)
-    decision = curation.Decision(
-        candidate.id, uuid4(), candidate.caption_version, uuid4(), ReviewKind.ACCEPT, caption="Basal cell carcinoma."
-    )
+    sent = (candidate.id, uuid4(), candidate.caption_version, uuid4(), ReviewKind.ACCEPT)
+    decision = curation.Decision(*sent, caption="Basal cell carcinoma.", masks=())
     curation.resolve(session, elm, decision)
     session.refresh(candidate)
     assert (candidate.state, candidate.stopped_by) == (S.ACCEPTED, None)

@@ -11,6 +11,7 @@ from app.curation import actions as curation
 from app.curation import leases
 from app.db import transaction
 from app.errors import Conflict
+from app.operations.queries import overview
 from app.prefilter import actions, queries
 from app.tables import (
     Candidate,
@@ -248,3 +249,6 @@ def test_a_spent_budget_keeps_nobody_who_need_not_wait(model: ModelServer) -> No
     assert len(model.asked) == 1
     with transaction() as session:
         assert session.scalar(select(func.count()).select_from(StageTodo)) == 2  # its word may come later
+        (need,) = (need for need in overview(session).needs if need.route == "prompts")
+    assert need.text == "The language model’s budget is spent"
+    assert need.detail == "2 candidates wait. Raise it, or count from now on."

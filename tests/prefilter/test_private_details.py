@@ -107,6 +107,28 @@ def test_names_and_places_in_english_prose_are_found(text: str, found: list[tupl
     assert [(kind, text[start:end]) for kind, start, end in names.find(text)] == found
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("A biopsy from Mary Wilson, 54 years old: basal cell carcinoma.", ["Mary Wilson"]),
+        ("James Clark came back with a second lesion of the back.", ["James Clark"]),
+        ("We saw Susan Bowen in clinic last week.", ["Susan Bowen"]),
+        ("Liver of a patient with Wilson disease.", []),
+        ("Melanoma, Clark level IV, of the back.", []),
+        ("Homer Wright rosettes in a neuroblastoma.", []),
+        ("Courtesy of Dr. Mary Wilson.", []),
+        ("Photo by James Clark.", []),
+    ],
+)
+def test_an_eponym_is_a_name_where_a_first_name_stands_before_it(text: str, found: list[str]) -> None:
+    assert [text[start:end] for _, start, end in names.find(text)] == found
+
+
+def test_an_eponym_behind_a_title_is_a_name() -> None:
+    (detail,) = find("Mrs. Wilson, basal cell carcinoma.")
+    assert detail == Detail(0, 11, K.NAME)
+
+
 def cut(text: str, *kinds: PrivateKind) -> str:
     return without(text, [detail for detail in find(text) if not kinds or detail.kind in kinds])
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.prefilter.privacy import OF_STAGE
 from app.tables import Candidate, Endpoint, Finding, FindingNow, Outcome, Prompt, Rung, Stage, Trial, TrialKind
 from tests import factories
 from tests.endpoints.server import Asked, ModelServer
@@ -73,3 +74,9 @@ def look(session: Session, candidate: Candidate, stage: str = "private", *kinds:
     session.flush()
     session.merge(FindingNow(**about, finding_id=finding.id, stale=stale))
     session.flush()
+
+
+def screen(session: Session, candidate: Candidate) -> None:
+    """Every stage that looks for private details looked at the candidate, and found nothing."""
+    for stage in OF_STAGE:
+        look(session, candidate, stage)

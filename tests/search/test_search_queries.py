@@ -179,6 +179,19 @@ def test_what_is_withdrawn_or_held_by_a_machine_nobody_finds(session: Session, e
         assert near(session, actor, encoder, (1, 0)) == []
 
 
+def test_what_no_stage_has_screened_is_found_by_admins_alone_and_suggested_to_nobody(
+    session: Session, elm: Actor
+) -> None:
+    alder, encoder = make_person(session, "alder"), an_encoder(session)
+    unseen = [make_candidate(session, state, "Blue naevus.").id for state in (S.FILTERING, S.FILTERED_OUT)]
+    for id_ in unseen:
+        embed(session, encoder, id_, (1, 0))
+    assert (found(session, alder, "naevus"), near(session, alder, encoder, (1, 0))) == ([], [])
+    assert sorted(found(session, elm, "naevus")) == unseen
+    assert not queries.is_said(session, "naevus")
+    assert queries.near_words(session, "naevos") == []
+
+
 def test_a_search_by_state_tells_no_state_that_is_hidden(session: Session, elm: Actor) -> None:
     (id_,) = said(session, "Blue naevus.")
     alder = make_person(session, "alder")

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from app import jobs
 from app.accounts.policies import SYSTEM, Actor
+from app.archive import Archive, byte_range
 from app.config import settings
 from app.curation import actions as curation
 from app.curation import leases, moves
 from app.db import transaction
 from app.snapshots import actions, building, queries
-from app.snapshots.archive import Archive, byte_range
 from app.snapshots.verify import verify
 from app.tables import Candidate, Consent, Job, JobState, ReviewKind, Snapshot, SnapshotMember, Source
 from tests.factories import FAR, make_candidate, make_person

@@ -92,3 +92,14 @@ def test_a_researcher_sees_the_list_and_no_plan(session: Session, sign_in: SignI
     assert answer.status_code == 200
     assert "Make a snapshot" not in answer.text
     assert "of 2 pairs" not in answer.text
+
+
+def test_long_captions_are_said_once_they_were_counted(session: Session, admin: TestClient) -> None:
+    accepted(session, 4)
+    made = freezing.freeze(session, None, None, 1, 1, "")
+    session.flush()
+    assert "Long captions" not in admin.get(f"/snapshots/{made.number}").text
+    made.report = {**made.report, "beyond_context": {"context": 77, "captions": 4_000, "share": 0.021}}
+    session.flush()
+    text = re.sub(r"<[^>]+>", "", admin.get(f"/snapshots/{made.number}").text)
+    assert "2.1\N{NO-BREAK SPACE}% of 4,000 captions go beyond the 77 tokens that CLIP reads" in text

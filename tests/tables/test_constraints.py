@@ -19,9 +19,12 @@ TABLES = Base.metadata.tables
 # What a good row of each table says beside its references, which name the other rows here.
 GOOD: dict[str, Row] = {
     "author": {"platform": "instagram", "account_id": "1"},
+    "class_prompts": {"layout": "kather", "version": 1, "names": {}, "templates": []},
     "endpoint": {"name": "p", "base_url": "http://localhost", "model": "m"},
     "prompt": {"version": 7, "text": "t"},
     "encoder": {"name": "e", "source": "s", "model": "m", "width": 2, "kind": "image", "weights": "random"},
+    "evaluation_set": {"name": "e", "layout": "kather", "folder": "0/e"},
+    "evaluation": {"task": "zero_shot", "settings": {}, "settings_sha256": "x"},
     "image": {"sha256": "a" * 64, "source_sha256": "b" * 64, "width": 1, "height": 1, "size": 1},
     "label_set": {"name": "l"},
     "queue": {"name": "q"},
@@ -59,13 +62,17 @@ GOOD: dict[str, Row] = {
     "review": {"round": 1, "purpose": "main", "kind": "accept"},
     "snapshot_member": {"key": "000000000001", "image_sha256": "a" * 64, "split": "train", "row": {}},
 }
-OPTIONAL = {"assignment": ["user_id"], "import_entry": ["candidate_id"]}
+OPTIONAL = {"evaluation": ["set_id"], "assignment": ["user_id"], "import_entry": ["candidate_id"]}
 
 # Constraint → its table and how a copy of the good row breaks it and no other.
 BROKEN: dict[str, tuple[str, Row]] = {
     "uq_author_platform_account_id": ("author", {}),
     "uq_encoder_source_model_pretrained": ("encoder", {"name": "other"}),
     "uq_encoder_name": ("encoder", {"model": "other"}),
+    "uq_class_prompts_layout_version": ("class_prompts", {}),
+    "uq_evaluation_set_name": ("evaluation_set", {}),
+    "ck_evaluation_on_one": ("evaluation", {"set_id": None}),
+    "ck_evaluation_retrieval_on_snapshot": ("evaluation", {"task": "retrieval"}),
     "ck_endpoint_limits": ("endpoint", {"name": "other", "in_flight": 0}),
     "ck_endpoint_prices": ("endpoint", {"name": "other", "price_in": -1}),
     "uq_endpoint_name": ("endpoint", {}),

@@ -36,6 +36,7 @@ CALLS = {
     "pager": '{{ pager("/?after=9") }}',
     "regions": '{{ regions([{"text": "Saved.", "level": "ok"}]) }}',
     "select": '{{ select("Role", "role", ["a", ("b", "B")], "b") }}',
+    "sparkline": '{{ sparkline([2.5, 1.5, 1.0], "Loss") }}',
     "stat": '{{ stat("Taken", "7,102", "18,320 images") }}',
     "state_badge": '{{ state_badge("accepted") }}',
     "tag": '{{ tag("Organ: colon", "/candidates") }}',
@@ -177,6 +178,17 @@ def test_a_histogram_greys_what_the_cut_drops() -> None:
     assert [below.count(f'class="{fill}"') for fill in ("f5", "f1", "cut")] == [2, 2, 1]
     above = show('{{ histogram([1, 5, 2, 4], "h", cut=0.25, dropped="above") }}')
     assert [above.count(f'class="{fill}"') for fill in ("f5", "f1")] == [3, 1]
+
+
+def test_a_sparkline_goes_from_the_highest_to_the_lowest_and_says_its_ends() -> None:
+    line = show('{{ sparkline([2.5, 1.0, 1.75], "Loss") }}')
+    assert 'points="0.0,5.0 50.0,95.0 100.0,50.0 "' in line
+    assert 'aria-label="Loss: from 2.500 to 1.750"' in line
+
+
+def test_a_sparkline_of_fewer_than_two_values_draws_nothing_and_of_equal_ones_a_line() -> None:
+    assert "<svg" not in show('{{ sparkline([], "Loss") }}{{ sparkline([1.0], "Loss") }}')
+    assert "<polyline" in show('{{ sparkline([1.0, 1.0], "Loss") }}')
 
 
 def test_a_histogram_of_nothing_renders() -> None:

@@ -18,7 +18,7 @@ def labels(site: Site, path: str = "/") -> list[str]:
     ("role", "expected"),
     [
         (Role.REVIEWER, {"Home", "Review", "Candidates"}),
-        (Role.RESEARCHER, {"Home", "Snapshots"}),
+        (Role.RESEARCHER, {"Home", "Snapshots", "Models", "Evaluation"}),
         (
             Role.ADMIN,
             {
@@ -30,6 +30,9 @@ def labels(site: Site, path: str = "/") -> list[str]:
                 "Pre-filter",
                 "Duplicates",
                 "Snapshots",
+                "Training",
+                "Models",
+                "Evaluation",
                 "People",
                 "Activity",
                 "System",

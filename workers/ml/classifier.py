@@ -8,20 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from workers.ml.folds import Split, TooFewLabels, stratified
 from workers.ml.vectors import Vectors
 
-FOLDS = 5
+__all__ = ["LinearHead", "TooFewLabels", "calibrated", "fit"]
+
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C: inverse of the L2 penalty, on standardised features
 
 Probabilities = NDArray[np.float64]
 Labels = NDArray[np.bool_]
-Split = tuple[NDArray[np.intp], NDArray[np.intp]]
-
-
-class TooFewLabels(ValueError):
-    """The label set can't be cross-validated: a class, or the groups it comes from, is too small."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def fit(features: Vectors, labels: Sequence[bool], seed: int, groups: Sequence[o
     """
     positive = np.asarray(labels, dtype=np.bool_)
     rows = np.asarray(features, dtype=np.float64)
-    splits = _splits(positive, groups, seed)
+    splits = stratified(positive, groups, seed)
     held_out = {strength: _held_out(rows, positive, splits, strength) for strength in STRENGTHS}
     best = min(STRENGTHS, key=lambda strength: log_loss(positive, held_out[strength]))
     weights, bias = _fit(rows, positive, best)
@@ -101,23 +97,6 @@ def calibrated(head: LinearHead, positive: Labels) -> LinearHead:
         return head
     held_out = _sigmoid(scale * out_of_fold + shift)
     return replace(head, weights=head.weights * scale, bias=head.bias * scale + shift, held_out=held_out)
-
-
-def _splits(positive: Labels, groups: Sequence[object] | None, seed: int) -> list[Split]:
-    keys = list(range(len(positive))) if groups is None else list(groups)
-    codes = np.unique(np.asarray([str(key) for key in keys]), return_inverse=True)[1]
-    distinct = min((len(set(codes[positive == side])) for side in (True, False)), default=0)
-    if distinct < 2:
-        raise TooFewLabels(
-            f"{int(positive.sum())} positive and {int((~positive).sum())} negative examples are too few: "
-            "each class needs at least two, from different groups."
-        )
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    folds = kind(n_splits=min(FOLDS, distinct), shuffle=True, random_state=seed)
-    splits = list(folds.split(positive, positive, codes if groups is not None else None))
-    if any(len(set(positive[train].tolist())) < 2 for train, _ in splits):
-        raise TooFewLabels("The groups can't be divided so that every fold sees both classes.")
-    return splits
 
 
 def _held_out(rows: NDArray[np.float64], positive: Labels, splits: list[Split], c: float) -> Probabilities:

@@ -27,6 +27,7 @@ _Item = TypeVar("_Item")
 _Key = TypeVar("_Key")
 torch_lock = threading.Lock()  # threads of one worker share torch: two calls at once only slow each other
 
+Readable = bytes | Image.Image
 Source = Literal["open_clip", "timm", "efficientnet-lite0"]
 
 
@@ -38,10 +39,11 @@ class NotFinite(ValueError):
 class EncoderSpec:
     """Which encoder to load.
 
-    `model` is open_clip's or timm's name, `hf-hub:` and the id of a repository, or the path of a model config
-    (.json). `pretrained` is one of open_clip's tags (for timm any word: its own weights) or the path of a
-    safetensors file; None means random weights drawn from `seed`. `quick_gelu` is the activation that a file's
-    weights were trained with; tags know theirs. EfficientNet-Lite0 reads none of them.
+    `model` is open_clip's or timm's name, `hf-hub:` and the id of a repository, `local-dir:` and the path of a folder
+    that holds config and weights, or the path of a model config (.json). `pretrained` is one of open_clip's tags (for
+    timm any word: its own weights) or the path of a safetensors file; None means random weights drawn from `seed`.
+    `quick_gelu` is the activation that a file's weights were trained with; tags and folders know theirs.
+    EfficientNet-Lite0 reads none of them.
     """
 
     source: Source
@@ -67,7 +69,9 @@ class Encoder:
     image_tower: Callable[[Tensor], Tensor]
     text_tower: Callable[[list[str]], Tensor] | None = None
     quick_gelu: bool = False
+    parameters: int = 0
     file: str = ""  # where its trained weights are on this disk, as far as that is known
+    full_precision: bool = False  # fp32 on a GPU too, so that figures are those of a CPU
 
     @property
     def batch(self) -> int:
@@ -84,19 +88,20 @@ class Encoder:
         return np.concatenate(rows)
 
     def embed_each(
-        self, pictures: Iterable[tuple[_Key, Callable[[], bytes]]]
+        self, pictures: Iterable[tuple[_Key, Callable[[], Readable]]], *, unit: bool = True
     ) -> Iterator[tuple[_Key, Vectors | Exception]]:
-        """(key, float32 [width] of length 1) of each picture in their order, read as they are needed.
+        """(key, float32 [width]) of each picture in their order, read as they are needed: a file's bytes, or a picture.
 
-        One that can't be read or decoded gives its exception instead, NotFinite one without a direction; the
-        others go on. Pictures are read and decoded beside the model, at most two batches ahead of it.
+        Of length 1, or as the network gives it where `unit` is off. One that can't be read or decoded gives its
+        exception instead, NotFinite one without a direction; the others go on. Pictures are read and decoded
+        beside the model, at most two batches ahead of it.
         """
         with closing(self._decoded_ahead(pictures)) as decoded:
             for some in _batches(decoded, self.batch):
                 ready = [pixels for _, pixels in some if isinstance(pixels, Tensor)]
                 rows = iter(self._run(self.image_tower, torch.stack(ready)) if ready else ())
                 for key, pixels in some:
-                    yield key, pixels if isinstance(pixels, Exception) else _direction(next(rows))
+                    yield key, pixels if isinstance(pixels, Exception) else _finite(next(rows), unit=unit)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Float32 [n, width], rows of length 1; words beyond the context (77 tokens for CLIP) are not seen.
@@ -109,7 +114,7 @@ class Encoder:
         return l2_normalised(np.concatenate([np.empty((0, self.width), np.float32), *made]))
 
     def _decoded_ahead(
-        self, pictures: Iterable[tuple[_Key, Callable[[], bytes]]]
+        self, pictures: Iterable[tuple[_Key, Callable[[], Readable]]]
     ) -> Generator[tuple[_Key, Tensor | Exception], None, None]:
         waiting: deque[tuple[_Key, Future[Tensor | Exception]]] = deque()
         pool = ThreadPoolExecutor(_decoders(self.device), thread_name_prefix="decode")
@@ -125,14 +130,18 @@ class Encoder:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _pixels(self, read: Callable[[], bytes]) -> Tensor | Exception:
+    def _pixels(self, read: Callable[[], Readable]) -> Tensor | Exception:
         try:
-            return self.transform(decode(read(), at_least=2 * self.image_size))
+            given = read()
+            if isinstance(given, bytes):
+                return self.transform(decode(given, at_least=2 * self.image_size))
+            return self.transform(given.convert("RGB"))
         except Exception as error:  # whatever is wrong with one picture is not the others' trouble
             return error
 
     def _run(self, tower: Callable[[Any], Tensor], batch: Tensor | list[str]) -> Vectors:
-        with torch_lock, torch.inference_mode(), _precision(self.device):
+        precision = nullcontext() if self.full_precision else _precision(self.device)
+        with torch_lock, torch.inference_mode(), precision:
             inputs = batch.to(self.device) if isinstance(batch, Tensor) else batch
             vectors: Vectors = tower(inputs).float().cpu().numpy()
         return vectors
@@ -154,11 +163,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _direction(row: Vectors) -> Vectors | Exception:
+def _finite(row: Vectors, *, unit: bool) -> Vectors | Exception:
     length = float(np.linalg.norm(row))
     if not np.isfinite(length) or length == 0:
         return NotFinite("the model gave no finite vector for it")
-    return np.asarray(row / length, dtype=np.float32)
+    return np.asarray(row / length if unit else row, dtype=np.float32)
 
 
 def _precision(where: torch.device) -> AbstractContextManager[object]:

@@ -1,7 +1,8 @@
 """People and places named in English text, by spaCy's small English model (MIT, its weights in the package).
 
 The model was taught on news: it takes eponyms for people and stains for places. So a word of pathology, or a name
-before such a word ("Reed-Sternberg cells"), is none, nor is a doctor's or an author's: that is attribution.
+before such a word ("Reed-Sternberg cells"), is none but behind a first name or a title ("Mary Wilson"), nor is a
+doctor's or an author's: that is attribution.
 """
 
 import re
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Literal
 
-from workers.ml.names_known import LARGE_PLACES, OF_PATHOLOGY
+from workers.ml.names_known import FIRST_NAMES, LARGE_PLACES, OF_PATHOLOGY
 
 MOST_CHARACTERS = 20_000
 
@@ -63,9 +64,13 @@ def _is_place(text: str, start: int, end: int, label: str) -> bool:
 
 
 def _is_pathology(text: str, start: int, end: int) -> bool:
+    """An eponym, unless a first name or a title beside it makes it someone's name: people are called Wilson, too."""
+    if _FOLLOWING.match(text, end):
+        return True
     words = re.findall(r"[^\W\d_]+", text[start:end].casefold())
-    following = _FOLLOWING.match(text, end)
-    return any(word in OF_PATHOLOGY or _TERM.search(word) for word in words) or following is not None
+    if not words or words[0] in FIRST_NAMES or _TITLED.search(text, max(0, start - 20), start):
+        words = [word for word in words if word not in OF_PATHOLOGY]
+    return any(word in OF_PATHOLOGY or _TERM.search(word) for word in words)
 
 
 @cache
@@ -88,6 +93,7 @@ _ATTRIBUTION = re.compile(
     re.IGNORECASE,
 )
 _PATIENT = re.compile(r"\b(?:patient|pt|mr|mrs|ms|miss|named?|called|mother|father|son|daughter)\b[.:,]?\s*\Z", re.I)
+_TITLED = re.compile(r"\b(?:patient|pt|mr|mrs|ms|miss)\b[.:,]?\s*\Z", re.IGNORECASE)
 _WHERE = re.compile(r"\b(?:in|from|at|near|of|to|lives in|resident of|outside)\s(?:the\s)?\Z|,\s\Z", re.IGNORECASE)
 _FROM = re.compile(r"\b(?:from|near|lives? in|living in|born in|outside)\s\Z", re.IGNORECASE)
 _INSTITUTION = re.compile(

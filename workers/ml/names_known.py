@@ -78,3 +78,28 @@ LARGE_PLACES = _words(
     """,
     ",",
 )
+
+# First names beside which an eponym is a surname. Those that are themselves part of an eponym (Clara, Christian, Homer,
+# Stella) are not among them.
+FIRST_NAMES = _words(
+    """
+    aaron adam adrian ahmed aisha alan albert alex alexander alice alicia amanda amy ana andrea andrew angela ann anna
+    anne anthony antonio arthur ashley barbara beatriz benjamin bernard beth betty bill bob brandon brenda brian bruce
+    carl carla carlos carmen carol caroline catherine cecilia charles charlotte cheryl chloe chloé chris christina
+    christine christopher cindy claire claudia craig crystal cynthia dan daniel daniela danielle david dean deborah
+    debra dennis diana diane donald donna doris dorothy douglas edith edward elaine elena elizabeth ella ellen emily
+    emma eric erica ethan eva evelyn fatima fatma fernando fiona florence frances francesca francis francisco
+    fred gabriel gary george gerald giulia giuseppe gloria grace graham greg gregory hannah harold harry heather helen
+    henry howard hugh ian irene isabel isabella ivan jack jacob jacqueline james jamie jan jane janet janice jason jean
+    jeff jeffrey jennifer jeremy jerry jesse jessica jessie jill jim joan joanna joe john jonathan jorge jose josé
+    joseph joshua joyce juan judith judy julia julian julie justin karen karl kate katherine kathleen kathryn katie
+    keith kelly ken kenneth kevin kim kyle larry laura lauren lawrence leah linda lisa lori louis louise lucas lucia
+    lucy luis luke madison manuel marco margaret maria maría marie mario marion mark martha martin mary matthew megan
+    mehmet melissa michael michelle miguel mike mohamed mohammed monica nancy natalie nathan nicholas nicole noah
+    nora olivia oliver oscar pamela patricia patrick paul paula pedro peggy peter philip phillip phyllis rachel ralph
+    ramon rebecca ricardo richard rita robert roberto robin roger ronald rosa roy ruth ryan sally sam samantha
+    samuel sandra sara sarah scott sean sharon sheila shirley simon sofia sophia sophie stephanie stephen steve
+    steven stuart susan suzanne sylvia tara teresa terry theresa thomas tim timothy tina tom tracy tyler vanessa
+    veronica victor vincent virginia walter wanda wayne wendy wei william yusuf zoe
+    """
+)

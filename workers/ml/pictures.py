@@ -1,8 +1,23 @@
-"""Decoding of our own clean JPEGs."""
+"""Decoding of our own clean JPEGs, and looking at many of them."""
 
 import io
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from PIL import Image
+
+Found = TypeVar("Found")
+
+
+def of_each(find: Callable[[bytes], Found], jpegs: Iterable[bytes]) -> list[Found]:
+    """What `find`, which keeps one core busy, says of each picture; as many at once as there are cores.
+
+    Raises what it raises of any.
+    """
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(find, jpegs))
 
 
 def decode(jpeg: bytes, at_least: int, mode: str = "RGB") -> Image.Image:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import timm
 import torch
@@ -17,6 +18,16 @@ from torch import Tensor, nn
 PATIENCE_SECONDS = 6.0
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+DTYPES = (
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.uint8,
+    torch.bool,
+)
 MIT_TAGS = ("openai", "laion", "datacomp", "commonpool")
 
 
@@ -39,7 +50,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         state = load_file(path)
     except SafetensorError as error:
         raise BadWeights(f"{path.name} is not a safetensors file: {error}") from error
-    return _finite(state, path)
+    return _finite(_plain(state, path), path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -47,6 +58,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
     Raises BadWeights when it holds anything but tensors and plain values, or no tensors.
     """
+    _refuse_packed(path)
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
@@ -63,7 +75,33 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(held, Mapping) or not held or not all(isinstance(value, Tensor) for value in held.values()):
         raise BadWeights(f"{path.name} holds no weights: a mapping of names to tensors is needed.")
-    return _finite({str(name).removeprefix("module."): value.contiguous() for name, value in held.items()}, path)
+    plain = _plain({str(name).removeprefix("module."): value for name, value in held.items()}, path)
+    return _finite({name: value.contiguous() for name, value in plain.items()}, path)
+
+
+def _refuse_packed(path: Path) -> None:
+    """torch packs nothing: an archive that holds more than it has bytes is a bomb, one without its end was cut off."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            return
+    try:
+        with ZipFile(path) as archive:
+            claimed = sum(entry.file_size for entry in archive.infolist())
+    except (BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        raise BadWeights(f"{path.name} is not a whole file: its end is missing or broken. Copy it again.") from error
+    if claimed > path.stat().st_size:
+        raise BadWeights(f"{path.name} would unpack to {claimed:,} bytes, more than it has; torch writes no such file.")
+
+
+def _plain(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Only numbers that are in the file: a tensor can claim any size by a stride of 0, or have no numbers at all."""
+    for name, value in state.items():
+        if value.layout is not torch.strided or value.device.type != "cpu" or value.dtype not in DTYPES:
+            raise BadWeights(f"{path.name} holds {name} as {value.dtype}, {value.layout}; plain numbers are needed.")
+    claimed = sum(value.numel() * value.element_size() for value in state.values())
+    if claimed > 2 * path.stat().st_size:  # weights that two layers share are there once
+        raise BadWeights(f"{path.name} claims {claimed:,} bytes of numbers, more than it has.")
+    return state
 
 
 def _finite(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Writing burned into a picture, by PP-OCRv6 with the weights that rapidocr carries (onnxruntime, two threads).
+"""Writing burned into a picture, by PP-OCRv6 with the weights that rapidocr carries (onnxruntime, one thread).
 
 Lines are looked for on a copy of at most 960 px and read at up to 2,000 px, so letters lower than about 1.2 % of the
 picture's longer side may be missed; so are those that hardly differ from what is behind them (bench/README.md).
@@ -57,7 +57,7 @@ def _line(text: str, corners: Any, score: float, size: tuple[int, int]) -> Line:
 def _reader() -> Any:
     from rapidocr import RapidOCR
 
-    threads = {"intra_op_num_threads": 2, "inter_op_num_threads": 1}
+    threads = {"intra_op_num_threads": 1, "inter_op_num_threads": 1}  # pictures beside each other use the other cores
     return RapidOCR(
         params={
             "Global.log_level": "critical",

@@ -41,9 +41,20 @@ def class_vectors(
     embed_texts: Callable[[Sequence[str]], Vectors], templates: Sequence[str], names: Sequence[str]
 ) -> Vectors:
     """One unit vector a name [k, d]: the mean over its templates, scaled to length 1 again (CLIP's way)."""
-    prompts = [template.format(name) for name in names for template in templates]
-    vectors = embed_texts(prompts).reshape(len(names), len(templates), -1)
-    return l2_normalised(vectors.mean(axis=1))
+    return l2_normalised(prompt_vectors(embed_texts, templates, names).mean(axis=1))
+
+
+def prompt_vectors(
+    embed_texts: Callable[[Sequence[str]], Vectors], templates: Sequence[str], names: Sequence[str]
+) -> Vectors:
+    """The unit vector of every name in every template [names, templates, d]."""
+    vectors = embed_texts([filled(template, name) for name in names for template in templates])
+    return vectors.reshape(len(names), len(templates), -1)
+
+
+def filled(template: str, name: str) -> str:
+    """A template with the name at its `{}`, or `{c}` as CLIP_benchmark writes it."""
+    return template.replace("{c}", "{}").replace("{}", name)
 
 
 def zero_shot_scores(images: Vectors, positive: Vectors, negative: Vectors, logit_scale: float) -> NDArray[np.float64]:

@@ -15,10 +15,11 @@ def looked_at(item: StageInput, setting: dict[str, Any]) -> tuple[object, ...]:
 def run(batch: list[StageInput], setting: dict[str, Any], job: RunningJob) -> list[StageResult]:
     """A result a candidate: a box a face in fractions of the picture, with how sure the network is of it."""
     from workers.ml import faces
+    from workers.ml.pictures import of_each
 
     results = []
-    for item in batch:
-        found = faces.find(blobs().get(item.image_sha256))
+    in_each = of_each(faces.find, [blobs().get(item.image_sha256) for item in batch])
+    for item, found in zip(batch, in_each, strict=True):
         boxes = [
             {
                 "kind": PrivateKind.FACE.value,

@@ -19,8 +19,10 @@ def looked_at(item: StageInput, setting: dict[str, Any]) -> tuple[object, ...]:
 def run(batch: list[StageInput], setting: dict[str, Any], job: RunningJob) -> list[StageResult]:
     """A result a candidate: a box a line and kind in fractions of the picture; the words are kept as evidence text."""
     from workers.ml import writing
+    from workers.ml.pictures import of_each
 
-    return [_result(item.candidate_id, writing.find(blobs().get(item.image_sha256))) for item in batch]
+    found = of_each(writing.find, [blobs().get(item.image_sha256) for item in batch])
+    return [_result(item.candidate_id, lines) for item, lines in zip(batch, found, strict=True)]
 
 
 def _result(candidate_id: int, lines: list["Line"]) -> StageResult:

@@ -73,13 +73,13 @@ def _flat(field: Field, value: Value) -> str | int | float | bool:
 def _add_pair(tar: tarfile.TarFile, member: Member, picture: bytes) -> int:
     """Adds the pair's three files; returns 1, the pair."""
     record = json.dumps(flat_record(member), ensure_ascii=False)
-    _add_file(tar, f"{member.key}.jpg", picture)
-    _add_file(tar, f"{member.key}.json", record.encode())
-    _add_file(tar, f"{member.key}.txt", member.caption.encode())
+    add_file(tar, f"{member.key}.jpg", picture)
+    add_file(tar, f"{member.key}.json", record.encode())
+    add_file(tar, f"{member.key}.txt", member.caption.encode())
     return 1
 
 
-def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+def add_file(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     """With the same owner, mode and time in every release, or the same pairs would differ in bytes."""
     entry = tarfile.TarInfo(name)
     entry.size = len(data)

@@ -1,4 +1,4 @@
-"""The encoders' page: what each one is, and what is asked before something that can't be taken back."""
+"""The models' pages: what each one is and comes from, and what is asked before something that can't be taken back."""
 
 import pytest
 from sqlalchemy import delete, select, text, update
@@ -22,45 +22,53 @@ def counted_anew(session: Session) -> None:
 
 
 def test_a_page_without_encoders_says_where_the_first_comes_from(sign_in: SignIn) -> None:
-    assert "The first one is registered by itself" in sign_in("elm").get("/encoders").text
+    assert "The first one is registered by itself" in sign_in("elm").get("/models").text
 
 
 def test_an_encoder_is_shown_with_all_that_makes_its_vectors(sign_in: SignIn, session: Session) -> None:
     values = {"name": "<b>CONCH</b>", "licence": "CC BY-NC-ND 4.0", "reaches_data": True, "checksum": "ab" * 32}
     encoder = make_encoder(session, **values, quick_gelu=True, width=768)
-    make_encoder(session, name="drawn", weights=Weights.RANDOM, kind=EncoderKind.IMAGE, source="timm", width=2048)
+    drawn = make_encoder(
+        session, name="drawn", weights=Weights.RANDOM, kind=EncoderKind.IMAGE, source="timm", width=2048
+    )
     image = make_candidate(session).image_id
     session.execute(
         text("INSERT INTO embedding VALUES (:image, :encoder, '[1,0]')"), {"image": image, "encoder": encoder.id}
     )
     prefilter.use_encoder(session, encoder.id)
-    page = sign_in("elm").get("/encoders").text
+    elm = sign_in("elm")
+    page = elm.get(f"/models/{encoder.id}").text
     for said in (
         "&lt;b&gt;CONCH&lt;/b&gt;",
-        "Licence reaches the data",
+        "licence reaches the data",
         "count models trained on its outputs, and datasets made with them, as derivatives",
         "ab" * 32,
         "768 numbers a vector",
         "1 of 1 image<",
         "below 1,000 vectors",
-        "Random: vectors only tell equal images from others",
-        "pgvector indexes up to 2,000 numbers a vector",
         ">Embedding</a>",
+        "does not let it be passed on",
     ):
         assert said in page, said
     assert "<b>CONCH" not in page
+    page = elm.get(f"/models/{drawn.id}").text
+    for said in ("weights are random", "tell equal images from others", "pgvector indexes up to 2,000", "images only"):
+        assert said in page, said
+    page = elm.get("/models").text
     assert page.index("CONCH") < page.index("drawn")
+    assert "Licence reaches the data" in page
+    assert "Random weights" in page
 
 
 def test_an_encoder_in_use_offers_neither_use_nor_delete(sign_in: SignIn, session: Session) -> None:
     encoder = make_encoder(session)
     elm = sign_in("elm")
-    assert f"/encoders/{encoder.id}/use" in elm.get("/encoders").text
+    assert f"/models/{encoder.id}/use" in elm.get(f"/models/{encoder.id}").text
     prefilter.use_encoder(session, encoder.id)
-    page = elm.get("/encoders").text
-    assert f"/encoders/{encoder.id}/use" not in page
-    assert f"/encoders/{encoder.id}/delete" not in page
-    answer = elm.post(f"/encoders/{encoder.id}/delete", data={"confirm": str(encoder.id)})
+    page = elm.get(f"/models/{encoder.id}").text
+    assert f"/models/{encoder.id}/use" not in page
+    assert f"/models/{encoder.id}/delete" not in page
+    answer = elm.post(f"/models/{encoder.id}/delete", data={"confirm": str(encoder.id)})
     assert (answer.status_code, "is in use" in answer.text) == (409, True)
 
 
@@ -72,23 +80,24 @@ def test_an_encoder_under_a_classifier_is_not_deleted(sign_in: SignIn, session: 
     session.add(Classifier(name="head 7", encoder_id=encoder.id, label_set_id=label_set.id, head={}, metrics={}))
     session.flush()
     elm = sign_in("elm")
-    assert "A classifier stands on it" in elm.get("/encoders").text
-    answer = elm.post(f"/encoders/{encoder.id}/delete", data={"confirm": str(encoder.id)})
+    page = elm.get(f"/models/{encoder.id}").text
+    assert "stands on it: the classifier head 7" in page
+    answer = elm.post(f"/models/{encoder.id}/delete", data={"confirm": str(encoder.id)})
     assert (answer.status_code, "head 7" in answer.text) == (409, True)
 
 
 def test_using_an_encoder_is_a_job_that_the_page_follows(sign_in: SignIn, session: Session) -> None:
     encoder = make_encoder(session, name="second")
     elm = sign_in("elm")
-    assert elm.post(f"/encoders/{encoder.id}/use").status_code == 303
+    assert elm.post(f"/models/{encoder.id}/use").status_code == 303
     (job,) = asked(session, "switch_encoder")
     assert (job.arguments, job.queue.value) == ({"encoder": encoder.id}, "gpu")
-    page = elm.get("/encoders").text
-    assert f"Embed under encoder {encoder.id}" in page
+    page = elm.get("/models").text
+    assert f"Embed under model {encoder.id}" in page
     assert "No worker serves “gpu”" in page
     assert 'hx-trigger="every 2s"' in page
     assert "/use" not in page
-    part = elm.get("/encoders", headers={"HX-Request": "true"}).text
+    part = elm.get("/models", headers={"HX-Request": "true"}).text
     assert part.lstrip().startswith('<div class="stack" id="live"')
     event = session.scalars(select(Event).where(Event.act == "encoder.use_asked")).one()
     assert event.subject_id == "second"
@@ -97,19 +106,19 @@ def test_using_an_encoder_is_a_job_that_the_page_follows(sign_in: SignIn, sessio
 def test_a_licence_that_reaches_the_data_is_confirmed_where_it_is_used(sign_in: SignIn, session: Session) -> None:
     encoder = make_encoder(session, reaches_data=True)
     elm = sign_in("elm")
-    refused = elm.post(f"/encoders/{encoder.id}/use")
+    refused = elm.post(f"/models/{encoder.id}/use")
     assert (refused.status_code, "Tick this to go on." in refused.text) == (422, True)
     assert not asked(session, "switch_encoder")
-    assert elm.post(f"/encoders/{encoder.id}/use", data={"confirmed": "true"}).status_code == 303
+    assert elm.post(f"/models/{encoder.id}/use", data={"confirmed": "true"}).status_code == 303
     assert asked(session, "switch_encoder")
 
 
 def test_deleting_asks_for_the_number(sign_in: SignIn, session: Session) -> None:
     encoder = make_encoder(session)
     elm = sign_in("elm")
-    refused = elm.post(f"/encoders/{encoder.id}/delete", data={"confirm": "no"})
+    refused = elm.post(f"/models/{encoder.id}/delete", data={"confirm": "no"})
     assert (refused.status_code, f"Type {encoder.id} to go on." in refused.text) == (422, True)
-    assert elm.post(f"/encoders/{encoder.id}/delete", data={"confirm": str(encoder.id)}).status_code == 303
+    assert elm.post(f"/models/{encoder.id}/delete", data={"confirm": str(encoder.id)}).status_code == 303
     assert asked(session, "delete_encoder")
 
 
@@ -129,7 +138,7 @@ def test_deleting_asks_for_the_number(sign_in: SignIn, session: Session) -> None
 def test_what_can_be_refused_without_the_network_is_refused_at_once_and_stays_typed(
     sign_in: SignIn, session: Session, sent: dict[str, str], said: str
 ) -> None:
-    answer = sign_in("elm").post("/encoders", data=sent)
+    answer = sign_in("elm").post("/models", data=sent)
     assert answer.status_code == 422
     assert said in answer.text
     assert all(f'value="{typed}"' in answer.text for typed in (sent.get("model"), sent.get("pretrained")) if typed)
@@ -139,18 +148,18 @@ def test_what_can_be_refused_without_the_network_is_refused_at_once_and_stays_ty
 def test_registering_is_a_job_whose_failure_is_told_on_the_page(sign_in: SignIn, session: Session) -> None:
     elm = sign_in("elm")
     sent = {"source": "open_clip", "model": "ViT-B-32", "pretrained": "laion2b_s34b_b79k", "quick_gelu": "true"}
-    assert elm.post("/encoders", data=sent).status_code == 303
+    assert elm.post("/models", data=sent).status_code == 303
     (job,) = asked(session, "register_encoder")
     assert (job.arguments["pretrained"], job.arguments["quick_gelu"]) == ("laion2b_s34b_b79k", True)
     failed = {"state": JobState.FAILED, "error": "https://x can't be reached. <i>"}
     session.execute(update(Job).where(Job.id == job.id).values(**failed))
-    page = elm.get("/encoders").text
+    page = elm.get("/models").text
     assert "Register ViT-B-32 failed." in page
     assert "can&#39;t be reached. &lt;i&gt;" in page
 
 
-def test_the_pre_filters_page_leads_to_the_encoders(sign_in: SignIn) -> None:
-    assert 'href="/encoders"' in sign_in("elm").get("/prefilter").text
+def test_the_pre_filters_page_leads_to_the_models(sign_in: SignIn) -> None:
+    assert 'href="/models"' in sign_in("elm").get("/prefilter").text
 
 
 def test_an_index_is_asked_for_by_hand_where_one_is_missing(
@@ -159,6 +168,6 @@ def test_an_index_is_asked_for_by_hand_where_one_is_missing(
     encoder = make_encoder(session)
     monkeypatch.setattr(queries, "INDEX_FROM", 0)
     elm = sign_in("elm")
-    assert "Build the index" in elm.get("/encoders").text
-    assert elm.post(f"/encoders/{encoder.id}/index").status_code == 303
+    assert "Build the index" in elm.get(f"/models/{encoder.id}").text
+    assert elm.post(f"/models/{encoder.id}/index").status_code == 303
     assert asked(session, "index_encoder")

@@ -1,4 +1,4 @@
-"""A whole snapshot as one tar, made while it is sent: any byte range of it can be asked for again.
+"""A whole folder as one tar, made while it is sent: any byte range of it can be asked for again.
 
 Every header is fixed, so the archive's bytes follow from the files' names, sizes and contents alone.
 """
@@ -7,10 +7,12 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 CHUNK = 256 * 1024
 BLOCK = tarfile.BLOCKSIZE
+USTAR_LIMIT = 8**11  # bytes of a file; the weights of the largest models are more
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,21 @@ class Segment:
 
 
 class Archive:
-    """The tar of `folder` under the name `name`, holding `files` (path → size)."""
+    """The tar of `folder` under the name `name`, holding `files` (path → size) and those `made` just now."""
 
-    def __init__(self, folder: Path, name: str, files: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        files: Mapping[str, Mapping[str, Any]],
+        made: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
         self.segments: list[Segment] = []
         self.size = 0
-        for path, entry in sorted(files.items()):
-            size = int(entry["size"])
+        for path in sorted([*files, *made]):
+            size = len(made[path]) if path in made else int(files[path]["size"])
             self._add(Segment(self.size, BLOCK, data=_header(f"{name}/{path}", size)))
-            self._add(Segment(self.size, size, file=folder / path))
+            self._add(Segment(self.size, size, made.get(path, b""), None if path in made else folder / path))
             self._add(Segment(self.size, -size % BLOCK, data=bytes(-size % BLOCK)))
         self._add(Segment(self.size, 2 * BLOCK, data=bytes(2 * BLOCK)))
 
@@ -51,7 +59,7 @@ class Archive:
 def _header(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = size, 0o444, 0
-    return info.tobuf(tarfile.USTAR_FORMAT)
+    return info.tobuf(tarfile.USTAR_FORMAT if size < USTAR_LIMIT else tarfile.GNU_FORMAT)
 
 
 def _read(segment: Segment, first: int, last: int) -> Iterator[bytes]:
@@ -63,7 +71,7 @@ def _read(segment: Segment, first: int, last: int) -> Iterator[bytes]:
         while first < last:
             piece = file.read(min(CHUNK, last - first))
             if not piece:
-                raise OSError(f"{segment.file.name} is shorter than it was when frozen")
+                raise OSError(f"{segment.file.name} is shorter than it was")
             first += len(piece)
             yield piece
 

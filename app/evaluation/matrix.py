@@ -1,0 +1,208 @@
+"""Models × sets as a heat table: figures, intervals, chance, what differs from a baseline by more than chance. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app import jobs
+from app.evaluation import metrics
+from app.evaluation.policies import Task, protocol
+from app.evaluation.queries import Measured
+
+SHADES = 6
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Column:
+    """One set (or snapshot) under one protocol: what stands in it is comparable."""
+
+    key: str
+    on: str
+    set_id: int | None
+    settings: dict[str, Any]
+    protocol: str
+    chance: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A model against the baseline on the same items: 95 % interval, and p after Holm over the whole table."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    is_sure: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    measured: Measured
+    value: float | None
+    low: float | None
+    high: float | None
+    shade: int = 0
+    is_best: bool = False
+    difference: Difference | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """It has figures, or a job that will bring them."""
+        return self.measured.is_finished or self.measured.state in jobs.OPEN
+
+
+@dataclass(frozen=True)
+class Row:
+    encoder_id: int
+    model: str
+    is_random: bool
+    is_baseline: bool
+    cells: list[Cell | None]
+    mean: float | None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """`gaps` are the (column, model) without figures. `low` and `high` bound the shades."""
+
+    task: Task
+    metric: str
+    columns: list[Column] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    low: float = 0.0
+    high: float = 0.0
+    mean_chance: float | None = None
+    baseline: Row | None = None
+    compared: int = 0
+
+    @property
+    def gaps(self) -> int:
+        return sum(1 for row in self.rows for cell in row.cells if cell is None)
+
+    @property
+    def touched(self) -> list[Cell]:
+        """Cells whose items are partly in the model's training pairs."""
+        return [cell for row in self.rows for cell in row.cells if cell and cell.measured.touched]
+
+
+def build(
+    task: Task, metric: str, found: Sequence[Measured], baseline: int | None = None, *, all_protocols: bool = False
+) -> Matrix:
+    """The table of a task under a metric. Without `all_protocols`, each set's newest protocol stands alone."""
+    columns = _columns(task, found)
+    if not all_protocols:
+        newest = {column.on: column for column in columns}
+        columns = [column for column in columns if newest[column.on] is column]
+    columns.sort(key=lambda column: (column.on.casefold(), column.key))
+    by_place = {(one.settings_sha256, one.encoder_id): one for one in found}
+    models = {one.encoder_id: one for one in sorted(found, key=lambda one: one.encoder_id)}
+    values = [_value(one) for one in by_place.values() if any(one.settings_sha256 == c.key for c in columns)]
+    shown = [value for value in values if value is not None]
+    low, high = (min(shown), max(shown)) if shown else (0.0, 0.0)
+    best = {column.key: _best(metric, column, found) for column in columns}
+    differences = _differences(columns, models, by_place, baseline)
+    rows = []
+    for encoder_id, one in models.items():
+        cells = [
+            _cell(by_place.get((column.key, encoder_id)), (low, high), best[column.key], differences)
+            for column in columns
+        ]
+        rows.append(
+            Row(encoder_id, one.model, one.weights.value == "random", encoder_id == baseline, cells, _mean(cells))
+        )
+    rows = [row for row in rows if any(row.cells)]
+    against = next((row for row in rows if row.is_baseline), None)
+    chances = [column.chance for column in columns if column.chance is not None]
+    mean_chance = sum(chances) / len(chances) if chances and len(chances) == len(columns) else None
+    return Matrix(task, metric, columns, rows, low, high, mean_chance, against, len(differences))
+
+
+def _columns(task: Task, found: Iterable[Measured]) -> list[Column]:
+    made: dict[str, Column] = {}
+    for one in found:
+        before = made.get(one.settings_sha256)
+        chance = one.chance if one.chance is not None else before.chance if before else None
+        words = protocol(task, one.settings)
+        n = max(one.n, before.n if before else 0)
+        made[one.settings_sha256] = Column(one.settings_sha256, one.on, one.set_id, one.settings, words, chance, n)
+    return list(made.values())
+
+
+def _value(one: Measured | None) -> float | None:
+    return one.figure.get("value") if one and one.figure else None
+
+
+def _best(metric: str, column: Column, found: Iterable[Measured]) -> int | None:
+    """The evaluation with the column's best figure; None where fewer than two have one."""
+    values = [
+        (value, one.id) for one in found if one.settings_sha256 == column.key and (value := _value(one)) is not None
+    ]
+    if len(values) < 2:
+        return None
+    return (min if metrics.lower_is_better(metric) else max)(values)[1]
+
+
+def _cell(
+    one: Measured | None, bounds: tuple[float, float], best: int | None, differences: dict[int, Difference]
+) -> Cell | None:
+    if one is None:
+        return None
+    figure, value = one.figure or {}, _value(one)
+    low, high = bounds
+    shade = 0 if value is None else 1 + int((SHADES - 1) * (value - low) / (high - low)) if high > low else 1
+    return Cell(one, value, figure.get("low"), figure.get("high"), shade, one.id == best, differences.get(one.id))
+
+
+def _mean(cells: Sequence[Cell | None]) -> float | None:
+    """Only a model with a figure in every column has a mean that can be compared."""
+    values = [cell.value for cell in cells if cell and cell.value is not None]
+    return sum(values) / len(values) if values and len(values) == len(cells) else None
+
+
+# --- significance -------------------------------------------------------------------------------
+
+
+def _differences(
+    columns: Sequence[Column],
+    models: Iterable[int],
+    by_place: dict[tuple[str, int], Measured],
+    baseline: int | None,
+) -> dict[int, Difference]:
+    """Evaluation → its difference from the baseline, corrected over all that the table compares."""
+    if baseline is None:
+        return {}
+    raw: dict[int, tuple[float, float, float, float]] = {}
+    for column in columns:
+        base = by_place.get((column.key, baseline))
+        for encoder_id in models:
+            one = by_place.get((column.key, encoder_id))
+            if base and one and one is not base and (pair := _against(one, base)):
+                raw[one.id] = pair
+    corrected = holm([pair[3] for pair in raw.values()])
+    return {
+        id_: Difference(value, low, high, p, p < ALPHA)
+        for (id_, (value, low, high, _)), p in zip(raw.items(), corrected, strict=True)
+    }
+
+
+def _against(one: Measured, base: Measured) -> tuple[float, float, float, float] | None:
+    """(Difference, low, high, p) as the later of the two has stored it."""
+    if stored := one.against.get(str(base.id)):
+        value, low, high, p = stored
+        return value, low, high, p
+    if stored := base.against.get(str(one.id)):
+        value, low, high, p = stored
+        return -value, -high, -low, p
+    return None
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values by Holm's step-down method (Scandinavian Journal of Statistics 6, 1979)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted, so_far = [0.0] * len(p_values), 0.0
+    for rank, at in enumerate(order):
+        so_far = max(so_far, min(1.0, (len(p_values) - rank) * p_values[at]))
+        adjusted[at] = so_far
+    return adjusted

@@ -1,0 +1,163 @@
+"""What an evaluation is: its tasks, the settings that change a number, and which of them can't be. Pure."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from app.tables import EncoderKind, EvaluationTask
+
+Task = EvaluationTask
+
+TITLES = {
+    Task.ZERO_SHOT: "Zero-shot",
+    Task.LINEAR_PROBE: "Linear probe",
+    Task.FEW_SHOT: "Few-shot",
+    Task.RETRIEVAL: "Retrieval",
+}
+ABOUT = {
+    Task.ZERO_SHOT: "The nearest class by its wording alone; nothing is learned from the set.",
+    Task.LINEAR_PROBE: "A linear head on frozen features, learned from the set's training pictures.",
+    Task.FEW_SHOT: "The same from k pictures a class, drawn several times.",
+    Task.RETRIEVAL: "Finds captions by picture and pictures by caption among a snapshot's held-out pairs.",
+}
+READS_TEXT = (Task.ZERO_SHOT, Task.RETRIEVAL)
+LEARNS = (Task.LINEAR_PROBE, Task.FEW_SHOT)
+
+KS = (1, 2, 4, 8, 16)
+RANKS = (1, 5, 10, 50)
+
+
+class Preset(StrEnum):
+    """Whose protocol a linear probe follows (SCIENCE d)."""
+
+    OURS = "ours"
+    PLIP = "plip"
+    CONCH = "conch"
+
+
+PRESETS = {
+    Preset.OURS: "Ours: logistic regression on unit vectors, C by grouped 5-fold on training pictures",
+    Preset.PLIP: "PLIP: SGD logistic regression, balanced classes, alpha from a held part of training",
+    Preset.CONCH: "CONCH: logistic regression, C = width × classes / 100",
+}
+
+
+class Precision(StrEnum):
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that changes a number beside the model and the set. `wording` is the version of its layout's prompts.
+
+    `ks` and `seeds` are few-shot's; `splits` those of a snapshot that are searched; an empty `variant` is the set's
+    own default.
+    """
+
+    variant: str = ""
+    wording: int = 0
+    preset: Preset = Preset.OURS
+    ks: tuple[int, ...] = KS
+    seeds: int = 5
+    splits: tuple[str, ...] = ("test",)
+    precision: Precision = Precision.FP32
+    seed: int = 0
+
+
+USED_BY: Mapping[Task, tuple[str, ...]] = {
+    Task.ZERO_SHOT: ("variant", "wording", "precision", "seed"),
+    Task.LINEAR_PROBE: ("variant", "preset", "precision", "seed"),
+    Task.FEW_SHOT: ("variant", "ks", "seeds", "precision", "seed"),
+    Task.RETRIEVAL: ("splits", "precision", "seed"),
+}
+
+
+def stored(task: Task, settings: Settings, items: str) -> dict[str, Any]:
+    """What an evaluation's row keeps: only what its task reads, and which items it is about.
+
+    `items` is the SHA-256 of a set's items, or the name of a snapshot.
+    """
+    kept = {name: getattr(settings, name) for name in USED_BY[task]}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+    return plain | {"items": items}
+
+
+def settings_of(task: Task, stored: Mapping[str, Any]) -> Settings:
+    """The settings that an evaluation's row keeps."""
+    values: dict[str, Any] = {
+        name: tuple(stored[name]) if isinstance(stored[name], list) else stored[name]
+        for name in USED_BY[task]
+        if name in stored
+    }
+    return Settings(**values)
+
+
+def fingerprint(task: Task, stored: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON: evaluations with the same one are of the same items by the same protocol."""
+    plain = json.dumps({"task": task.value, **stored}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def protocol(task: Task, stored: Mapping[str, Any]) -> str:
+    """The settings in the words of a column's head."""
+    words = [str(stored.get("variant", ""))] if stored.get("variant") else []
+    if task is Task.ZERO_SHOT:
+        words.append(f"wording {stored.get('wording')}")
+    elif task is Task.LINEAR_PROBE:
+        words.append(f"preset {stored.get('preset')}")
+    elif task is Task.FEW_SHOT:
+        words.append(f"{stored.get('seeds')} draws")
+    else:
+        words.append(" + ".join(stored.get("splits", ())))
+    if stored.get("precision", "fp32") != "fp32":
+        words.append(str(stored["precision"]))
+    return ", ".join(words)
+
+
+def why_not(
+    task: Task,
+    kind: EncoderKind,
+    variant: Mapping[str, Any] | None,
+    ks: Sequence[int] = KS,
+    *,
+    model: str = "The model",
+) -> str:
+    """Why a model can't be measured so, in a sentence; "" when it can. `variant` is one of a set's report."""
+    if task in READS_TEXT and kind is EncoderKind.IMAGE:
+        return f"{model} reads pictures only; {TITLES[task].lower()} needs a model that reads texts too."
+    if variant is None:
+        return ""
+    splits = variant.get("splits", {})
+    if len(variant.get("counts", {})) < 2:
+        return "The set has one class only: there is nothing to tell apart."
+    if task in LEARNS and not (splits.get("train") and splits.get("test")):
+        return f"{TITLES[task]} learns from training pictures and is measured on test pictures; this variant lacks one."
+    if task is Task.FEW_SHOT:
+        return too_few(variant, max(ks, default=0))
+    return ""
+
+
+def too_few(variant: Mapping[str, Any], k: int) -> str:
+    """Names the classes that have less than k training pictures; "" when none has."""
+    short = [name for name, splits in variant.get("counts", {}).items() if splits.get("train", 0) < k]
+    return f"k = {k} is more than the training pictures of {', '.join(short[:5])}." if short else ""
+
+
+def narrowed(settings: Settings, variant: Mapping[str, Any]) -> Settings:
+    """The settings without the k that some class has too few pictures for."""
+    return replace(settings, ks=tuple(k for k in settings.ks if not too_few(variant, k)))
+
+
+def command(model: str, on: str, task: Task, kept: Mapping[str, Any]) -> str:
+    """What does the same from the shell."""
+    where = f"--snapshot {on}" if task is Task.RETRIEVAL else f'--set "{on}"'
+    flags = [f'ipath evaluate --model "{model}" {where} --task {task.value.replace("_", "-")}']
+    flags += [f'--variant "{kept["variant"]}"'] if kept.get("variant") else []
+    plain = ("wording", "preset", "seeds", "precision", "seed")
+    flags += [f"--{name} {kept[name]}" for name in plain if kept.get(name) is not None]
+    flags += [f"--k {k}" for k in kept.get("ks", ())] + [f"--split {split}" for split in kept.get("splits", ())]
+    return " ".join(flags)

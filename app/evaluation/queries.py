@@ -1,0 +1,440 @@
+"""What the pages, the report, the shell and the jobs of evaluation read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import case, func, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from app import jobs
+from app.errors import Conflict, Invalid, NotFound
+from app.evaluation.policies import TITLES, Task, protocol
+from app.tables import (
+    Candidate,
+    CandidateState,
+    Caption,
+    ClassPrompts,
+    DuplicateMember,
+    Encoder,
+    Evaluation,
+    EvaluationSet,
+    Image,
+    Job,
+    JobState,
+    Post,
+    Run,
+    Snapshot,
+    SnapshotMember,
+    Split,
+    User,
+    Weights,
+)
+
+# --- sets ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SetShown:
+    """A set with the job that read it last, who registered it, and how many evaluations it has."""
+
+    row: EvaluationSet
+    job: Job | None
+    by: str
+    evaluations: int
+
+    @property
+    def is_busy(self) -> bool:
+        return self.job is not None and self.job.state in jobs.OPEN
+
+    @property
+    def waits_for_yes(self) -> bool:
+        """Its counts differ from the published ones and nobody has said to go on."""
+        return bool(self.row.items_sha256) and self.row.ready_at is None
+
+
+def _sets() -> Any:
+    count = select(func.count()).where(Evaluation.set_id == EvaluationSet.id).scalar_subquery()
+    return (
+        select(EvaluationSet, Job, func.coalesce(User.name, "the shell"), count)
+        .outerjoin(Job, Job.id == EvaluationSet.job_id)
+        .outerjoin(User, User.id == EvaluationSet.made_by)
+    )
+
+
+def sets(session: Session) -> list[SetShown]:
+    return [SetShown(*row) for row in session.execute(_sets().order_by(EvaluationSet.name))]
+
+
+def set_shown(session: Session, set_id: int) -> SetShown:
+    """Raises NotFound."""
+    row = session.execute(_sets().where(EvaluationSet.id == set_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no evaluation set {set_id}.")
+    return SetShown(*row)
+
+
+def set_row(session: Session, set_id: int) -> EvaluationSet:
+    """Raises NotFound."""
+    return set_shown(session, set_id).row
+
+
+def ready_sets(session: Session) -> list[EvaluationSet]:
+    """Those that models may be measured on."""
+    statement = select(EvaluationSet).where(EvaluationSet.ready_at.is_not(None)).order_by(EvaluationSet.name)
+    return list(session.scalars(statement))
+
+
+def set_named(session: Session, name: str) -> EvaluationSet:
+    """A ready one. Raises Invalid, which names those that are there."""
+    found = {one.name: one for one in ready_sets(session)}
+    if name not in found:
+        raise Invalid(f"There is no set {name} that is ready.", f"There are: {', '.join(found) or 'none yet'}.")
+    return found[name]
+
+
+# --- wordings -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A version of how a layout's classes are worded, who wrote it, and how many evaluations used it."""
+
+    row: ClassPrompts
+    by: str
+    evaluations: int
+
+
+def wordings(session: Session, layout: str) -> list[Wording]:
+    """A layout's versions, the newest first."""
+    count = select(func.count()).where(Evaluation.prompts_id == ClassPrompts.id).scalar_subquery()
+    rows = session.execute(
+        select(ClassPrompts, func.coalesce(User.name, "the app"), count)
+        .outerjoin(User, User.id == ClassPrompts.made_by)
+        .where(ClassPrompts.layout == layout)
+        .order_by(ClassPrompts.version.desc())
+    )
+    return [Wording(*row) for row in rows]
+
+
+def wording(session: Session, wording_id: int) -> ClassPrompts:
+    """Raises NotFound."""
+    found = session.get(ClassPrompts, wording_id)
+    if found is None:
+        raise NotFound(f"There is no wording {wording_id}.")
+    return found
+
+
+def newest_wording(session: Session, layout: str, version: int = 0) -> ClassPrompts | None:
+    """The newest version of a layout, or the one asked for."""
+    statement = select(ClassPrompts).where(ClassPrompts.layout == layout).order_by(ClassPrompts.version.desc()).limit(1)
+    return session.scalars(statement.where(ClassPrompts.version == version) if version else statement).one_or_none()
+
+
+def layouts_worded(session: Session) -> dict[str, int]:
+    """Layout → its newest version."""
+    rows = session.execute(select(ClassPrompts.layout, func.max(ClassPrompts.version)).group_by(ClassPrompts.layout))
+    return dict(sorted((layout, version) for layout, version in rows))
+
+
+def used_in(session: Session, wording_id: int) -> list[tuple[int, str, str]]:
+    """(Evaluation, model, set) of the evaluations with a wording, the newest first."""
+    rows = session.execute(
+        select(Evaluation.id, Encoder.name, EvaluationSet.name)
+        .join(Encoder, Encoder.id == Evaluation.encoder_id)
+        .join(EvaluationSet, EvaluationSet.id == Evaluation.set_id)
+        .where(Evaluation.prompts_id == wording_id)
+        .order_by(Evaluation.id.desc())
+        .limit(50)
+    )
+    return [(id_, model, on) for id_, model, on in rows]
+
+
+# --- models and snapshots -----------------------------------------------------------------------
+
+
+def models(session: Session) -> list[Encoder]:
+    return list(session.scalars(select(Encoder).order_by(Encoder.id)))
+
+
+def model_named(session: Session, name: str) -> Encoder:
+    """Raises Invalid, which names those that are there."""
+    found = {one.name: one for one in models(session)}
+    if name not in found:
+        raise Invalid(f"There is no model {name}.", f"There are: {', '.join(found) or 'none yet'}.")
+    return found[name]
+
+
+def model_like(session: Session, checksum: str, spec: Mapping[str, Any]) -> Encoder | None:
+    """The model with these weights; of random ones, which no file tells, that of the same network and seed."""
+    same = select(Encoder).where(Encoder.checksum == checksum).order_by(Encoder.id)
+    if not checksum:
+        drawn = (Encoder.weights == Weights.RANDOM) & (Encoder.seed == spec.get("seed"))
+        same = same.where(drawn, Encoder.source == spec.get("source"), Encoder.model == spec.get("model"))
+    return session.scalars(same).first()
+
+
+def snapshots(session: Session) -> list[Snapshot]:
+    """Those whose files are written, the newest first."""
+    return list(
+        session.scalars(select(Snapshot).where(Snapshot.built_at.is_not(None)).order_by(Snapshot.number.desc()))
+    )
+
+
+def learned_from(session: Session, encoder_id: int) -> list[int]:
+    """The snapshots that a model and what it started from were trained on, by id."""
+    found: list[int] = []
+    seen: set[int] = set()
+    at: int | None = encoder_id
+    while at is not None and at not in seen:
+        seen.add(at)
+        run = session.scalars(select(Run).where(Run.encoder_id == at).order_by(Run.id.desc())).first()
+        if run is None:
+            return found
+        found += [run.snapshot_id] if run.snapshot_id else []
+        at = run.base_id
+    return found
+
+
+# --- evaluations --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An evaluation with the names of what it is about."""
+
+    row: Evaluation
+    encoder: Encoder
+    set: EvaluationSet | None
+    snapshot: Snapshot | None
+    wording: ClassPrompts | None
+    job: Job | None
+    by: str
+
+    @property
+    def on(self) -> str:
+        return self.set.name if self.set else f"v{self.snapshot.number:04d}" if self.snapshot else ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.encoder.name} on {self.on}"
+
+    @property
+    def task_title(self) -> str:
+        return TITLES[self.row.task]
+
+    @property
+    def protocol(self) -> str:
+        return protocol(self.row.task, self.row.settings)
+
+    @property
+    def is_open(self) -> bool:
+        return self.row.finished_at is None and self.job is not None and self.job.state in jobs.OPEN
+
+
+def _shown() -> Any:
+    return (
+        select(Evaluation, Encoder, EvaluationSet, Snapshot, ClassPrompts, Job, func.coalesce(User.name, "the shell"))
+        .join(Encoder, Encoder.id == Evaluation.encoder_id)
+        .outerjoin(EvaluationSet, EvaluationSet.id == Evaluation.set_id)
+        .outerjoin(Snapshot, Snapshot.id == Evaluation.snapshot_id)
+        .outerjoin(ClassPrompts, ClassPrompts.id == Evaluation.prompts_id)
+        .outerjoin(Job, Job.id == Evaluation.job_id)
+        .outerjoin(User, User.id == Evaluation.made_by)
+    )
+
+
+def evaluation(session: Session, evaluation_id: int) -> Shown:
+    """Raises NotFound."""
+    row = session.execute(_shown().where(Evaluation.id == evaluation_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no evaluation {evaluation_id}.")
+    return Shown(*row)
+
+
+def finished(session: Session, evaluation_id: int) -> Shown:
+    """One that has its figures. Raises NotFound, Conflict."""
+    found = evaluation(session, evaluation_id)
+    if found.row.finished_at is None:
+        raise Conflict("This evaluation has no figures yet.", "Its page shows how far it is.")
+    return found
+
+
+def all_finished(session: Session) -> list[Shown]:
+    """Every evaluation with figures, for a report."""
+    rows = session.execute(_shown().where(Evaluation.finished_at.is_not(None)).order_by(Evaluation.id))
+    return [Shown(*row) for row in rows]
+
+
+def is_done(row: Evaluation, job: Job | None) -> bool:
+    return row.finished_at is not None or (job is not None and job.state in jobs.OPEN)
+
+
+def existing(session: Session, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], tuple[Evaluation, Job | None]]:
+    """What is there already, by (model, fingerprint of target, task and settings)."""
+    rows = session.execute(
+        select(Evaluation, Job)
+        .outerjoin(Job, Job.id == Evaluation.job_id)
+        .where(tuple_(Evaluation.encoder_id, Evaluation.settings_sha256).in_(keys))
+        .order_by(Evaluation.id)
+    )
+    return {(row.encoder_id, row.settings_sha256): (row, job) for row, job in rows}
+
+
+def peers(session: Session, row: Evaluation) -> list[Evaluation]:
+    """Finished evaluations of other models with the same items and settings."""
+    same_target = or_(Evaluation.set_id == row.set_id, Evaluation.snapshot_id == row.snapshot_id)
+    statement = select(Evaluation).where(
+        same_target,
+        Evaluation.task == row.task,
+        Evaluation.settings_sha256 == row.settings_sha256,
+        Evaluation.encoder_id != row.encoder_id,
+        Evaluation.finished_at.is_not(None),
+    )
+    return list(session.scalars(statement.order_by(Evaluation.id)))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One cell of the matrix: an evaluation, its state, and its figure under one metric."""
+
+    id: int
+    encoder_id: int
+    model: str
+    weights: Weights
+    set_id: int | None
+    on: str
+    task: Task
+    settings: dict[str, Any]
+    settings_sha256: str
+    state: JobState | None
+    is_finished: bool
+    figure: dict[str, float] | None
+    chance: float | None
+    against: dict[str, list[float]] = field(default_factory=dict)
+    n: int = 0
+    touched: int = 0  # items that the model's training pairs hold
+
+
+def measured(session: Session, task: Task, metric: str) -> list[Measured]:
+    """Every evaluation of a task with its figure under `metric`, in one query; `against` by the other's id."""
+    metrics, on = Evaluation.metrics, aliased(EvaluationSet)
+    rows = session.execute(
+        select(
+            Evaluation.id,
+            Evaluation.encoder_id,
+            Encoder.name,
+            Encoder.weights,
+            Evaluation.set_id,
+            func.coalesce(on.name, func.concat("v", func.to_char(Snapshot.number, "FM0000"))),
+            Evaluation.task,
+            Evaluation.settings,
+            Evaluation.settings_sha256,
+            Job.state,
+            Evaluation.finished_at.is_not(None),
+            metrics["figures"][metric],
+            metrics["chance"][metric].as_float(),
+            func.coalesce(metrics["against"][metric], func.jsonb_build_object()),
+            func.coalesce(metrics["n"].as_integer(), 0),
+            func.coalesce(metrics["contamination"]["items"].as_integer(), 0),
+        )
+        .join(Encoder, Encoder.id == Evaluation.encoder_id)
+        .outerjoin(on, on.id == Evaluation.set_id)
+        .outerjoin(Snapshot, Snapshot.id == Evaluation.snapshot_id)
+        .outerjoin(Job, Job.id == Evaluation.job_id)
+        .where(Evaluation.task == task)
+        .order_by(Evaluation.id)
+    )
+    return [Measured(*row) for row in rows]
+
+
+def metrics_of(session: Session, task: Task) -> list[str]:
+    """The names of the figures that finished evaluations of a task have."""
+    keys = func.jsonb_object_keys(Evaluation.metrics["figures"]).label("name")
+    newest = select(Evaluation.id).where(Evaluation.task == task, Evaluation.finished_at.is_not(None))
+    some = newest.order_by(Evaluation.id.desc()).limit(5)
+    return sorted(session.scalars(select(keys).where(Evaluation.id.in_(some)).distinct()))
+
+
+# --- retrieval ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A held-out pair of a snapshot, and what else it belongs to; `author` is the independent unit."""
+
+    key: str
+    candidate_id: int
+    sha256: str
+    caption: str
+    author: str
+    post_id: int
+    group_id: int | None
+
+
+def held_out(session: Session, snapshot_id: int, splits: Sequence[str]) -> list[Pair]:
+    """The pairs of a snapshot's splits by key, without those that were withdrawn since."""
+    picture = func.coalesce(SnapshotMember.crop["sha256"].astext, SnapshotMember.image_sha256)
+    rows = session.execute(
+        select(
+            SnapshotMember.key,
+            SnapshotMember.candidate_id,
+            picture,
+            Caption.text,
+            case((Post.author_id.is_(None), func.concat("p", Post.id)), else_=func.concat("a", Post.author_id)),
+            Post.id,
+            DuplicateMember.group_id,
+        )
+        .join(Caption, Caption.id == SnapshotMember.caption_id)
+        .join(Candidate, Candidate.id == SnapshotMember.candidate_id)
+        .join(Post, Post.id == Candidate.post_id)
+        .outerjoin(DuplicateMember, DuplicateMember.candidate_id == Candidate.id)
+        .where(SnapshotMember.snapshot_id == snapshot_id, SnapshotMember.split.in_(splits))
+        .where(Candidate.state != CandidateState.WITHDRAWN, func.btrim(func.coalesce(Caption.text, "")) != "")
+        .order_by(SnapshotMember.key)
+    )
+    return [Pair(*row) for row in rows]
+
+
+def pairs_shown(session: Session, snapshot_id: int, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Key → (SHA-256 of the published picture, caption) of a snapshot's pairs that nobody withdrew."""
+    picture = func.coalesce(SnapshotMember.crop["sha256"].astext, SnapshotMember.image_sha256)
+    rows = session.execute(
+        select(SnapshotMember.key, picture, func.coalesce(Caption.text, ""))
+        .join(Caption, Caption.id == SnapshotMember.caption_id)
+        .join(Candidate, Candidate.id == SnapshotMember.candidate_id)
+        .where(SnapshotMember.snapshot_id == snapshot_id, SnapshotMember.key.in_(keys))
+        .where(Candidate.state != CandidateState.WITHDRAWN)
+    )
+    return {key: (sha256, text) for key, sha256, text in rows}
+
+
+@dataclass(frozen=True)
+class TrainingPicture:
+    """A picture that a model learned from, as it was published, and what the pre-filter knows of it."""
+
+    candidate_id: int
+    sha256: str
+    source_sha256: str
+    pdq: str | None
+    quality: int | None
+    is_cropped: bool
+
+
+def training_pictures(session: Session, snapshot_ids: Sequence[int]) -> list[TrainingPicture]:
+    """The pictures of the pairs that snapshots trained models on."""
+    picture = func.coalesce(SnapshotMember.crop["sha256"].astext, SnapshotMember.image_sha256)
+    rows = session.execute(
+        select(
+            SnapshotMember.candidate_id,
+            picture,
+            Image.source_sha256,
+            Image.pdq,
+            Image.pdq_quality,
+            SnapshotMember.crop.is_not(None),
+        )
+        .join(Image, Image.sha256 == SnapshotMember.image_sha256)
+        .where(SnapshotMember.snapshot_id.in_(snapshot_ids), SnapshotMember.split == Split.TRAIN)
+        .order_by(SnapshotMember.candidate_id)
+    )
+    return [TrainingPicture(*row) for row in rows]

@@ -1,0 +1,246 @@
+"""The report: what was measured, how and on what, as a paper's author can use it; also as CSV and LaTeX. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.evaluation import metrics
+from app.evaluation.matrix import Cell, Column, Matrix, Row
+from app.evaluation.policies import PRESETS, TITLES, Preset, Task
+from app.evaluation.queries import Shown
+from app.tables import Encoder, EvaluationSet, Weights
+
+HEADER = (
+    "task", "set", "protocol", "metric", "model", "value", "low", "high", "chance", "n", "baseline", "difference",
+    "difference_low", "difference_high", "p_holm", "evaluation",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tables by task, what they are about, and the sentences that go with them."""
+
+    tables: list[Matrix]
+    models: list[Encoder]
+    sets: list[EvaluationSet]
+    methods: list[str]
+    statistics: list[str]
+    limits: list[str]
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def make(tables: Sequence[Matrix], found: Sequence[Shown]) -> Report:
+    """The report of some tables; `found` are all evaluations with figures, of which those in the tables count."""
+    ids = {cell.measured.id for table in tables for row in table.rows for cell in row.cells if cell}
+    there = [one for one in found if one.row.id in ids]
+    models = list({one.encoder.id: one.encoder for one in there}.values())
+    sets = list({one.set.id: one.set for one in there if one.set}.values())
+    return Report(
+        list(tables),
+        models,
+        sets,
+        list(_methods(tables, there)),
+        list(_statistics(tables)),
+        list(_limits(tables, there, models, sets)),
+        _versions(there),
+    )
+
+
+def _methods(tables: Sequence[Matrix], found: Sequence[Shown]) -> Iterator[str]:
+    if not found:
+        return
+    models = len({one.encoder.id for one in found})
+    on = list(dict.fromkeys(one.on for one in found))
+    yield f"We measured {_many(models, 'model')} on {', '.join(on)}."
+    for table in tables:
+        of_task = [one for one in found if one.row.task is table.task]
+        if of_task:
+            yield METHODS[table.task](of_task)
+    precisions = sorted({str(one.row.settings.get("precision", "fp32")) for one in found})
+    yield (
+        "Pictures were resized by each model's own transform (bicubic, shorter side, centre crop) and normalised with "
+        f"its mean and deviation; features were computed in {' and '.join(precisions)}."
+    )
+
+
+def _zero_shot(found: Sequence[Shown]) -> str:
+    worded = {one.wording.id: one.wording for one in found if one.wording}
+    counts = sorted({len(one.templates) for one in worded.values()})
+    return (
+        "Zero-shot: pictures and prompts were embedded and scaled to length 1; a class is the mean of its prompts over "
+        f"names and {_either(counts)} templates, scaled to length 1 again, and a picture belongs to the class with the "
+        "highest cosine. Probabilities use the model's own logit scale."
+    )
+
+
+def _probe(found: Sequence[Shown]) -> str:
+    used = sorted({Preset(one.row.settings["preset"]) for one in found})
+    protocols = " ".join(f"{PRESETS[one]}." for one in used)
+    return f"Linear probe on frozen features, learned from training pictures only. {protocols}"
+
+
+def _few_shot(found: Sequence[Shown]) -> str:
+    ks = sorted({k for one in found for k in one.row.settings["ks"]})
+    draws = sorted({one.row.settings["seeds"] for one in found})
+    return (
+        f"Few-shot: logistic regression on {_either(ks)} training pictures a class, drawn {_either(draws)} times; the "
+        "mean over draws is given."
+    )
+
+
+def _retrieval(found: Sequence[Shown]) -> str:
+    on = sorted({one.on for one in found})
+    return (
+        f"Retrieval on the held-out pairs of {', '.join(on)}, in both directions by cosine. Strict: one picture is "
+        "drawn of each post or group of duplicates, and its own caption counts. Group-aware: all pairs, and any of the "
+        "same post, group or caption counts. Ties get their expected rank."
+    )
+
+
+METHODS = {
+    Task.ZERO_SHOT: _zero_shot,
+    Task.LINEAR_PROBE: _probe,
+    Task.FEW_SHOT: _few_shot,
+    Task.RETRIEVAL: _retrieval,
+}
+
+
+def _statistics(tables: Sequence[Matrix]) -> Iterator[str]:
+    yield (
+        "Intervals are 95 % percentile intervals of a bootstrap with 1,000 draws of the independent unit: patient, "
+        "slide or original where the set tells it, else the picture; the author for retrieval."
+    )
+    for table in tables:
+        if table.baseline and table.compared:
+            yield (
+                f"{TITLES[table.task]}: {metrics.name(table.metric).lower()} was compared with {table.baseline.model} "
+                f"on the same items ({_test(table.metric)}); p-values are corrected over the {table.compared} "
+                "comparisons of the table by Holm's method."
+            )
+
+
+def _test(metric: str) -> str:
+    return {"accuracy": "McNemar's exact test", "auroc": "DeLong's test"}.get(metric, "paired bootstrap")
+
+
+def _limits(
+    tables: Sequence[Matrix], found: Sequence[Shown], models: Sequence[Encoder], sets: Sequence[EvaluationSet]
+) -> Iterator[str]:
+    if random := [one.name for one in models if one.weights is Weights.RANDOM]:
+        yield f"Random weights, so their figures say nothing about pathology: {', '.join(random)}."
+    for one in found:
+        touched = one.row.metrics.get("contamination", {}).get("items", 0)
+        if touched:
+            yield (
+                f"{touched:,} items of {one.on} are in, or near to, the training pairs of {one.encoder.name}; its page "
+                "gives the figures without them."
+            )
+    skipped: dict[tuple[str, int], dict[str, None]] = {}
+    for one in found:
+        if count := one.row.metrics.get("skipped_count", 0):
+            skipped.setdefault((one.on, count), {})[one.encoder.name] = None
+    for (on, count), names in skipped.items():
+        yield f"{on}: {_many(count, 'item')} {'was' if count == 1 else 'were'} skipped for {', '.join(names)}."
+    for chosen in sets:
+        for difference in chosen.report.get("differences", []):
+            yield f"{chosen.name} is not as published. {difference}"
+        yield from (f"{chosen.name}: {trap}" for trap in chosen.report.get("warnings", []))
+    gaps = sum(table.gaps for table in tables)
+    if gaps:
+        yield f"{_many(gaps, 'place')} of the tables {'is' if gaps == 1 else 'are'} empty: not measured."
+
+
+def _versions(found: Sequence[Shown]) -> dict[str, str]:
+    """Library → its versions in the evaluations of the report."""
+    seen: dict[str, dict[str, None]] = {}
+    for one in found:
+        for name, version in one.row.metrics.get("versions", {}).items():
+            seen.setdefault(name, {})[str(version)] = None
+    return {name: ", ".join(versions) for name, versions in sorted(seen.items())}
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _either(counts: Iterable[int]) -> str:
+    return " or ".join(f"{count:,}" for count in counts) or "no"
+
+
+# --- as tables ----------------------------------------------------------------------------------
+
+
+def rows(report: Report) -> Iterator[list[Any]]:
+    """A row for each figure, under HEADER."""
+    for table in report.tables:
+        for row in table.rows:
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                if cell and cell.value is not None:
+                    yield _csv_row(table, column, row, cell)
+
+
+def _csv_row(table: Matrix, column: Column, row: Row, cell: Cell) -> list[Any]:
+    d = cell.difference
+    compared = [table.baseline.model, d.value, d.low, d.high, d.p] if d and table.baseline else [""] * 5
+    figure = [cell.value, cell.low, cell.high, column.chance, column.n]
+    place = [table.task.value, column.on, column.protocol, table.metric, row.model]
+    return [*place, *("" if one is None else one for one in figure), *compared, cell.measured.id]
+
+
+ESCAPES = str.maketrans(
+    {
+        metrics.MINUS: "$-$",
+        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "\n": " ",
+    }
+)  # fmt: skip
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it is and can't take for a command."""
+    return "".join(letter for letter in text if letter.isprintable() or letter == "\n").translate(ESCAPES)
+
+
+def latex(report: Report) -> str:
+    """The methods and a booktabs table a task, to be put into a document as they are."""
+    parts = ["% needs \\usepackage{booktabs}", *(escaped(one) for one in report.methods + report.statistics)]
+    return "\n\n".join([*parts, *(_latex_table(table) for table in report.tables)]) + "\n"
+
+
+def _latex_table(table: Matrix) -> str:
+    unit = " (\\%)" if metrics.is_share(table.metric) else ""
+    heads = " & ".join(escaped(column.on) for column in table.columns)
+    under = " & ".join(f"\\scriptsize {escaped(column.protocol)}" for column in table.columns)
+    body = [
+        f"{escaped(row.model)} & " + " & ".join(_latex_cell(table.metric, cell) for cell in row.cells)
+        for row in table.rows
+    ]
+    chance = " & ".join(escaped(metrics.written(table.metric, column.chance)) for column in table.columns)
+    lines = [f"Chance & {chance}", *body]
+    return "\n".join(
+        [
+            "\\begin{table}",
+            f"\\caption{{{TITLES[table.task]}: {escaped(metrics.name(table.metric))}{unit}, 95\\,\\% interval.}}",
+            f"\\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
+            "\\toprule",
+            f"Model & {heads} \\\\",
+            f" & {under} \\\\",
+            "\\midrule",
+            *(f"{line} \\\\" for line in lines),
+            "\\bottomrule",
+            "\\end{tabular}",
+            "\\end{table}",
+        ]
+    )
+
+
+def _latex_cell(metric: str, cell: Cell | None) -> str:
+    if cell is None or cell.value is None:
+        return "--"
+    value = escaped(metrics.written(metric, cell.value))
+    shown = f"\\textbf{{{value}}}" if cell.is_best else value
+    mark = "$^{*}$" if cell.difference and cell.difference.is_sure else ""
+    between = (
+        f" ({metrics.written(metric, cell.low)}--{metrics.written(metric, cell.high)})" if cell.low is not None else ""
+    )
+    return f"{shown}{mark}{between}"

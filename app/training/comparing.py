@@ -1,0 +1,141 @@
+"""Runs side by side: figures and settings as rows, and what differs in words. Pure, from rows that were read."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.spreadsheets import neutral
+from app.tables import RunEpoch
+from app.training.policies import LABELS, LOSS, RECALLS, words
+from app.training.queries import ShownRun
+from app.web.filters import NOTHING, bytes_size, duration, percent, thousands
+
+MOST = 6
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run with what it reached. `speed` in pairs a second, `seconds` so far or in all, `memory` in bytes."""
+
+    shown: ShownRun
+    epochs: list[RunEpoch]
+    speed: float | None
+    memory: int | None
+
+    @property
+    def best(self) -> RunEpoch | None:
+        """The best epoch by the run's own setting."""
+        return next((epoch for epoch in self.epochs if epoch.epoch == self.shown.run.best_epoch), None)
+
+    @property
+    def seconds(self) -> float | None:
+        job = self.shown.job
+        end = job.finished_at or job.heartbeat
+        return (end - job.started_at).total_seconds() if job.started_at and end else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure or setting of each run: its value for a script, and as a page shows it."""
+
+    label: str
+    values: list[Any]
+    cells: list[str]
+    best: int | None = None
+
+    @property
+    def differs(self) -> bool:
+        return len(set(self.cells)) > 1
+
+
+def rows(runs: Sequence[Compared]) -> list[Row]:
+    """Data and start, then figures, then settings."""
+    return [*_start(runs), *_figures(runs), *_settings(runs)]
+
+
+def _row(runs: Sequence[Compared], label: str, value: Callable[[Compared], Any], shown: Callable[[Any], str]) -> Row:
+    values = [value(one) for one in runs]
+    return Row(label, values, [NOTHING if one is None else shown(one) for one in values])
+
+
+def _start(runs: Sequence[Compared]) -> list[Row]:
+    return [
+        _row(runs, "Snapshot", lambda one: one.shown.data, str),
+        _row(runs, "Start", lambda one: one.shown.start, str),
+        _row(runs, "Recipe", lambda one: one.shown.run.recipe, str),
+    ]
+
+
+def _figures(runs: Sequence[Compared]) -> list[Row]:
+    metrics = {LOSS: "Validation loss"} | dict(RECALLS)
+    return [
+        *(_metric(runs, name, label) for name, label in metrics.items()),
+        _row(runs, "R@10, image to text, strict", lambda one: _strict(one, "image_to_text"), _share),
+        _row(runs, "R@10, text to image, strict", lambda one: _strict(one, "text_to_image"), _share),
+        _row(runs, "Knew of drawn shapes before", lambda one: _known(one, "before"), _share),
+        _row(runs, "Knows of drawn shapes after", lambda one: _known(one, "after"), _share),
+        _row(runs, "Best epoch", lambda one: one.shown.run.best_epoch, thousands),
+        _row(runs, "Epochs done", lambda one: len(one.epochs), thousands),
+        _row(runs, "Pairs a second", lambda one: one.speed, lambda speed: thousands(round(speed))),
+        _row(runs, "Time", lambda one: one.seconds, duration),
+        _row(runs, "Most memory", lambda one: one.memory, bytes_size),
+    ]
+
+
+def _share(value: float) -> str:
+    return percent(value, 1)
+
+
+def _strict(one: Compared, way: str) -> float | None:
+    """Of the finished model: one picture, one caption, on its validation pairs."""
+    reached: float | None = (one.shown.run.report.get("retrieval") or {}).get("strict", {}).get(way, {}).get("R@10")
+    return reached
+
+
+def _known(one: Compared, when: str) -> float | None:
+    known: float | None = ((one.shown.run.report.get("forgetting") or {}).get(when) or {}).get("accuracy")
+    return known
+
+
+def _metric(runs: Sequence[Compared], name: str, label: str) -> Row:
+    """Of the best epoch, the best of all runs marked."""
+    is_loss = name == LOSS
+    row = _row(
+        runs,
+        f"{label}, best epoch",
+        lambda one: one.best.metrics.get(name) if one.best else None,
+        (lambda value: f"{value:.3f}") if is_loss else _share,
+    )
+    known = [value for value in row.values if value is not None]
+    if len(set(known)) < 2:
+        return row
+    return replace(row, best=row.values.index((min if is_loss else max)(known)))
+
+
+def _settings(runs: Sequence[Compared]) -> list[Row]:
+    each = [one.shown.settings.as_json() for one in runs]
+    return [
+        Row(label, [settings[name] for settings in each], [words(settings[name]) for settings in each])
+        for name, label in LABELS.items()
+    ]
+
+
+def told(runs: Sequence[Compared]) -> str:
+    """What they differ in, in one sentence."""
+    found = [row.label for row in (*_start(runs), *_settings(runs)) if row.differs and row.label != "Recipe"]
+    if not found:
+        return "They have the same data, start and settings."
+    if len(found) > 4:
+        return f"They differ in {len(found)} settings."
+    named = [found[0].lower(), *(label.lower() for label in found[1:])]
+    return f"They differ in the {' and the '.join(named)}{' only' if len(found) == 1 else ''}."
+
+
+def as_csv(runs: Sequence[Compared]) -> str:
+    out = io.StringIO()
+    file = csv.writer(out)
+    file.writerow(["figure", *(f"run {one.shown.run.id}" for one in runs)])
+    file.writerows([neutral(cell) for cell in (row.label, *row.values)] for row in rows(runs))
+    return out.getvalue()

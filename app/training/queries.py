@@ -1,0 +1,236 @@
+"""Runs, read: the list, one run with its curves, and what a new one may start from."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from app import jobs
+from app.encoders import queries as encoder_queries
+from app.errors import NotFound
+from app.snapshots import queries as snapshot_queries
+from app.tables import Encoder, EncoderKind, Job, JobState, Run, RunEpoch, RunStep, Snapshot, User
+from app.training.estimates import Rate
+from app.training.settings import TrainingSettings
+
+PAGE = 25
+POINTS = 1_000
+CURVES = ("loss", "learning_rate", "logit_scale", "pairs_per_second", "memory", "gpu_memory")
+
+
+@dataclass(frozen=True)
+class ShownRun:
+    """A run with the names behind its ids; its state is that of its newest job."""
+
+    run: Run
+    job: Job
+    snapshot: Snapshot | None
+    base: Encoder | None
+    model: Encoder | None
+    by: str
+
+    @property
+    def settings(self) -> TrainingSettings:
+        return TrainingSettings.from_json(self.run.settings)
+
+    @property
+    def data(self) -> str:
+        return snapshot_queries.name(self.snapshot) if self.snapshot else "the practice set"
+
+    @property
+    def start(self) -> str:
+        return self.base.name if self.base else self.run.architecture.removesuffix(".json")
+
+    @property
+    def is_open(self) -> bool:
+        return self.job.state in jobs.OPEN
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """0 until the worker has counted."""
+        return (self.job.total or 0) // self.settings.epochs
+
+
+def _shown() -> Select[Run, Job, Snapshot, Encoder, Encoder, str]:
+    base, model = aliased(Encoder), aliased(Encoder)
+    return (
+        select(Run, Job, Snapshot, base, model, func.coalesce(User.name, "the shell"))
+        .join(Job, Job.id == Run.job_id)
+        .outerjoin(Snapshot, Snapshot.id == Run.snapshot_id)
+        .outerjoin(base, base.id == Run.base_id)
+        .outerjoin(model, model.id == Run.encoder_id)
+        .outerjoin(User, User.id == Run.made_by)
+        .execution_options(populate_existing=True)
+    )
+
+
+def newest(session: Session, before: int | None = None, limit: int = PAGE + 1) -> list[ShownRun]:
+    statement = _shown().order_by(Run.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(Run.id < before)
+    return [ShownRun(*row) for row in session.execute(statement)]
+
+
+def shown(session: Session, run_id: int) -> ShownRun:
+    """Raises NotFound."""
+    row = session.execute(_shown().where(Run.id == run_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no run {run_id}.", "The list has all of them.")
+    return ShownRun(*row)
+
+
+def several(session: Session, run_ids: Sequence[int]) -> list[ShownRun]:
+    """Those that are there, in the order asked for."""
+    found = {row[0].id: ShownRun(*row) for row in session.execute(_shown().where(Run.id.in_(run_ids)))}
+    return [found[run_id] for run_id in dict.fromkeys(run_ids) if run_id in found]
+
+
+def swept_with(session: Session, run: Run) -> list[int]:
+    """The runs of the same sweep, this one among them; empty where it stands alone."""
+    if run.sweep is None:
+        return []
+    return list(session.scalars(select(Run.id).where(Run.sweep == run.sweep).order_by(Run.id)))
+
+
+# --- curves -------------------------------------------------------------------------------------
+
+
+def epochs(session: Session, run_ids: Sequence[int]) -> dict[int, list[RunEpoch]]:
+    """Validation by run, oldest epoch first."""
+    found: dict[int, list[RunEpoch]] = {run_id: [] for run_id in run_ids}
+    statement = select(RunEpoch).where(RunEpoch.run_id.in_(run_ids)).order_by(RunEpoch.run_id, RunEpoch.epoch)
+    for row in session.scalars(statement):
+        found[row.run_id].append(row)
+    return found
+
+
+def _in_force(run: Run) -> ColumnElement[bool]:
+    """The steps that stand: an older job's only up to where the newest one began to write again."""
+    again = select(func.min(RunStep.step)).where(RunStep.run_id == run.id, RunStep.job_id == run.job_id)
+    before = or_(again.scalar_subquery().is_(None), RunStep.step < again.scalar_subquery())
+    return and_(RunStep.run_id == run.id, or_(RunStep.job_id == run.job_id, before))
+
+
+def curves(session: Session, run: Run, after: int = -1) -> dict[str, list[float | None]]:
+    """Columns of the steps behind `after`: each where they are few, means of equally many where they are more.
+
+    What is not finite is None, as JSON has no word for it.
+    """
+    wanted = _in_force(run) & (RunStep.step > after)
+    low, high = session.execute(select(func.min(RunStep.step), func.max(RunStep.step)).where(wanted)).one()
+    stride = 1 if low is None else max(1, math.ceil((high - low + 1) / POINTS))
+    bucket = (RunStep.step - (low or 0)) // stride
+    means = [func.avg(getattr(RunStep, name)) for name in CURVES]
+    rows = session.execute(select(func.max(RunStep.step), *means).where(wanted).group_by(bucket).order_by(bucket)).all()
+    return {
+        name: [float(row[at]) if row[at] is not None and math.isfinite(row[at]) else None for row in rows]
+        for at, name in enumerate(("step", *CURVES))
+    }
+
+
+def last_step(session: Session, run: Run) -> RunStep | None:
+    statement = select(RunStep).where(_in_force(run)).order_by(RunStep.step.desc()).limit(1)
+    return session.scalars(statement).one_or_none()
+
+
+def mean_losses(session: Session, run: Run, steps_per_epoch: int) -> dict[int, float]:
+    """The mean training loss by epoch, counted from 1."""
+    if not steps_per_epoch:
+        return {}
+    epoch = RunStep.step // steps_per_epoch + 1
+    rows = session.execute(select(epoch, func.avg(RunStep.loss)).where(_in_force(run)).group_by(epoch))
+    return {int(number): float(loss) for number, loss in rows}
+
+
+def peak(session: Session, run: Run) -> tuple[int | None, int | None]:
+    """The most memory and GPU memory that was seen, in bytes."""
+    most = select(func.max(RunStep.memory), func.max(RunStep.gpu_memory)).where(RunStep.run_id == run.id)
+    memory, gpu = session.execute(most).one()
+    return memory, gpu
+
+
+# --- what a new run starts from ------------------------------------------------------------------
+
+
+def snapshots(session: Session) -> list[Snapshot]:
+    """Those whose files are written, newest first."""
+    return [one for one in snapshot_queries.newest(session) if one.built_at]
+
+
+def bases(session: Session) -> list[Encoder]:
+    """Registered CLIPs, newest first."""
+    clips = (Encoder.kind == EncoderKind.IMAGE_TEXT) & (Encoder.source == "open_clip")
+    return list(session.scalars(select(Encoder).where(clips).order_by(Encoder.id.desc())))
+
+
+def is_deleted(session: Session, base: Encoder) -> bool:
+    """Whether a job deletes it now."""
+    return encoder_queries.open_job(session, "delete_encoder", base.id) is not None
+
+
+def equal_open_run(session: Session, run: Run) -> Run | None:
+    """A run of the same data, start and settings that waits or runs."""
+    same = (
+        Run.snapshot_id.is_not_distinct_from(run.snapshot_id),
+        Run.base_id.is_not_distinct_from(run.base_id),
+        Run.architecture == run.architecture,
+        Run.settings == run.settings,
+    )
+    statement = select(Run).join(Job, Job.id == Run.job_id).where(*same, Job.state.in_(jobs.OPEN)).order_by(Run.id)
+    return session.scalars(statement.limit(1)).first()
+
+
+def rate(session: Session, settings: TrainingSettings, base: Encoder | None, architecture: str) -> Rate | None:
+    """What the newest run of the same network and batch reached: the median of its steps."""
+    network = Run.architecture == architecture
+    if base is not None:
+        alike = select(Encoder.id).where(Encoder.parameters == base.parameters, Encoder.parameters > 0)
+        network = or_(Run.base_id == base.id, Run.base_id.in_(alike))
+    stepped = select(RunStep.run_id).where(RunStep.run_id == Run.id).exists()
+    batch = Run.settings["batch_size"].as_integer() == settings.batch_size
+    run = session.scalars(select(Run).where(network, batch, stepped).order_by(Run.id.desc()).limit(1)).one_or_none()
+    if run is None:
+        return None
+    reached = speed(session, run.id)
+    return Rate(run.id, reached, str(run.report.get("device", ""))) if reached else None
+
+
+def speed(session: Session, run_id: int) -> float | None:
+    """Pairs a second: the median of a run's steps."""
+    middle = func.percentile_cont(0.5).within_group(RunStep.pairs_per_second)
+    return session.scalar(select(middle).where(RunStep.run_id == run_id)) or None
+
+
+def last_device(session: Session) -> tuple[str, int]:
+    """What the newest run that started trained on, "cpu" or "cuda", and with how many processes; "" before any."""
+    known = Run.report["device_kind"].astext != ""
+    report = session.scalar(select(Run.report).where(known).order_by(Run.id.desc()).limit(1)) or {}
+    return str(report.get("device_kind", "")), int(report.get("processes", 1))
+
+
+def next_id(session: Session) -> int:
+    return (session.scalar(select(func.max(Run.id))) or 0) + 1
+
+
+def ahead(session: Session, job_id: int | None = None) -> list[ShownRun]:
+    """The open runs before a job, oldest first; without one, all that are open."""
+    statement = _shown().where(Job.state.in_(jobs.OPEN)).order_by(Job.id)
+    if job_id is not None:
+        statement = statement.where(Job.id < job_id)
+    return [ShownRun(*row) for row in session.execute(statement)]
+
+
+def pace(session: Session, run: Run) -> float | None:
+    """Seconds a step, validation and saving among them, since the newest job began."""
+    of_job = (RunStep.run_id == run.id) & (RunStep.job_id == run.job_id)
+    span = select(func.min(RunStep.step), func.max(RunStep.step), func.min(RunStep.at), func.max(RunStep.at))
+    first, last, began, at = session.execute(span.where(of_job)).one()
+    return (at - began).total_seconds() / (last - first) if first != last else None
+
+
+def last_done(session: Session, than: Run) -> int | None:
+    """The newest finished run before this one: what it is first compared with."""
+    statement = select(Run.id).join(Job, Job.id == Run.job_id).where(Job.state == JobState.SUCCEEDED, Run.id < than.id)
+    return session.scalar(statement.order_by(Run.id.desc()).limit(1))

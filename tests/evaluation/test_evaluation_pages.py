@@ -1,0 +1,132 @@
+"""The page of one evaluation: every figure opens to what stands behind it, and nothing is shown that is not so."""
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.evaluation import shown
+from app.evaluation.policies import Task
+from app.tables import Job, WorkQueue
+from tests.evaluation.made import figures, make_evaluation, make_set, make_wording
+from tests.factories import make_encoder
+from tests.web_client import SignIn
+
+
+def job_of(session: Session, evaluation_id: int) -> Job:
+    arguments = {"evaluation": evaluation_id}
+    job = jobs.submit(session, "evaluate", WorkQueue.GPU, arguments, dedupe=f"evaluate:{evaluation_id}")
+    session.flush()
+    return job
+
+
+def test_a_figure_opens_to_its_interval_prompts_settings_command_and_versions(
+    session: Session, sign_in: SignIn
+) -> None:
+    made = make_evaluation(
+        session, make_encoder(session, name="tiny"), make_set(session), wording=make_wording(session)
+    )
+    page = sign_in("fir").get(f"/evaluation/{made.id}").text
+    assert "70.0 %" in page
+    assert "60.0 to 80.0" in page
+    assert "Version 1" in page
+    assert "as published" in page
+    assert "torch 2.14" in page
+    assert "--model &#34;tiny&#34;" in page
+    assert "--set &#34;Kather&#34; --task zero-shot" in page
+    assert "ADI as TUM, 0.97" in page
+
+
+def test_what_was_skipped_is_named_with_its_reason(session: Session, sign_in: SignIn) -> None:
+    made = make_evaluation(session, make_encoder(session), make_set(session))
+    page = sign_in("fir").get(f"/evaluation/{made.id}").text
+    assert "1 of 21" in page
+    assert "ADI/b.tif" in page
+    assert "it can&#39;t be read" in page
+
+
+def test_random_weights_are_said(session: Session, sign_in: SignIn) -> None:
+    made = make_evaluation(session, make_encoder(session, weights="random"), make_set(session))
+    assert "its figures say nothing about pathology" in sign_in("fir").get(f"/evaluation/{made.id}").text
+
+
+def test_items_that_were_seen_in_training_are_counted_and_the_figures_without_them_stand_beside(
+    session: Session, sign_in: SignIn
+) -> None:
+    seen = {
+        "checked": True,
+        "items": 2,
+        "exact": 1,
+        "perceptual": 1,
+        "semantic": 0,
+        "training": 30,
+        "list": [{"item": "ADI/a.tif", "how": "the same file", "candidate": 7}],
+        "without": {"accuracy": 0.61},
+    }
+    metrics = figures(0.7) | {"contamination": seen}
+    made = make_evaluation(session, make_encoder(session), make_set(session), metrics=metrics)
+    page = sign_in("elm").get(f"/evaluation/{made.id}").text
+    assert "2 items were seen in training" in page
+    assert "61.0 %" in page
+    assert 'href="/candidates/7"' in page
+
+
+def test_a_set_that_is_not_as_published_is_said_on_the_page(session: Session, sign_in: SignIn) -> None:
+    made_set = make_set(session)
+    made_set.report = made_set.report | {"differences": ["19 pictures of class ADI, 1,338 in the published set."]}
+    session.flush()
+    made = make_evaluation(session, make_encoder(session), made_set)
+    assert "is not the set as published" in sign_in("fir").get(f"/evaluation/{made.id}").text
+
+
+def test_one_without_figures_shows_its_job_and_may_be_stopped_by_an_admin_alone(
+    session: Session, sign_in: SignIn
+) -> None:
+    made = make_evaluation(session, make_encoder(session), make_set(session), metrics={})
+    job = job_of(session, made.id)
+    made.job_id = job.id
+    session.flush()
+    elm, fir = sign_in("elm"), sign_in("fir")
+    assert "hx-trigger=" in fir.get(f"/evaluation/{made.id}").text
+    assert fir.post(f"/evaluation/{made.id}/cancel").status_code == 403
+    assert elm.post(f"/evaluation/{made.id}/cancel").status_code == 303
+    session.expire_all()
+    assert session.get_one(Job, job.id).state == "cancelled"
+    page = elm.get(f"/evaluation/{made.id}").text
+    assert "Try again" in page
+    assert "hx-trigger=" not in page
+
+
+def test_one_that_was_stopped_goes_on_as_a_new_job_and_only_once(session: Session, sign_in: SignIn) -> None:
+    made = make_evaluation(session, make_encoder(session), make_set(session), metrics={})
+    job = job_of(session, made.id)
+    made.job_id = job.id
+    session.flush()
+    elm = sign_in("elm")
+    elm.post(f"/evaluation/{made.id}/cancel")
+    assert elm.post(f"/evaluation/{made.id}/again").status_code == 303
+    session.expire_all()
+    assert made.job_id != job.id
+    assert session.get_one(Job, made.job_id).retry_of == job.id
+    assert elm.post(f"/evaluation/{made.id}/again").status_code == 409
+
+
+@pytest.mark.parametrize("what", ["passport", "predictions", "items.csv"])
+def test_nothing_can_be_downloaded_of_one_without_figures(session: Session, sign_in: SignIn, what: str) -> None:
+    made = make_evaluation(session, make_encoder(session), make_set(session), metrics={})
+    assert sign_in("fir").get(f"/evaluation/{made.id}/{what}").status_code == 409
+
+
+def test_a_few_shot_evaluation_shows_each_number_of_pictures_with_its_draws(session: Session, sign_in: SignIn) -> None:
+    by_k = [{"k": 1, "mean": 0.5, "low": 0.4, "high": 0.6}, {"k": 2, "mean": 0.6, "low": 0.55, "high": 0.65}]
+    found = {"balanced_accuracy.k1": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    metrics = figures(0.7) | {"figures": found, "by_k": by_k, "confusion": []}
+    made = make_evaluation(session, make_encoder(session), make_set(session), Task.FEW_SHOT, metrics)
+    page = sign_in("fir").get(f"/evaluation/{made.id}").text
+    assert "Balanced accuracy, 1 a class" in page
+    assert "55.0" in page
+
+
+def test_the_headline_of_a_task_names_its_own_figures() -> None:
+    there = {"text_to_image.r1.strict": {"value": 0.1}, "accuracy": {"value": 0.2}}
+    assert [key for key, _ in shown.headline(Task.RETRIEVAL, {"figures": there})] == ["text_to_image.r1.strict"]
+    assert [key for key, _ in shown.headline(Task.ZERO_SHOT, {"figures": there})] == ["accuracy"]

@@ -1,0 +1,109 @@
+"""Retrieval on a snapshot's held-out pairs, and items of a set that a model has seen in training."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from app.accounts.policies import SYSTEM
+from app.curation import moves
+from app.db import transaction
+from app.evaluation import actions, folders, passport, queries, shown
+from app.evaluation.planning import Wish
+from app.evaluation.policies import Settings, Task
+from app.snapshots import building
+from app.snapshots import queries as snapshots
+from app.storage import blobs
+from app.tables import Encoder, Job, JobState, Run, Snapshot
+from tests.encoders.models import TINY_CLIP, register, run
+from tests.evaluation.test_evaluate_job import evaluated, read
+from tests.factories import make_person, make_picture
+from tests.snapshots.test_snapshot_job import accepted, snapshot
+
+
+@pytest.fixture
+def frozen(roots: Path) -> Snapshot:
+    """A written snapshot with eight held-out test pairs, of which three are of one author."""
+    with transaction() as session:
+        alder = make_person(session, f"alder{uuid4().hex[:6]}")
+        accepted(session, 3, author="path_demo_07", actor=alder)
+        accepted(session, 11, actor=alder)
+    done = snapshot(val=0, test=8)
+    assert done.state is JobState.SUCCEEDED, done.error
+    with transaction() as session:
+        return snapshots.numbered(session, 1)
+
+
+def searched(encoder: Encoder, frozen: Snapshot) -> queries.Shown:
+    with transaction() as session:
+        (row,) = actions.launch(session, SYSTEM, Wish([encoder.id], [], [frozen.id], [Task.RETRIEVAL], Settings()))
+        evaluation_id, job = row.id, session.get_one(Job, row.job_id)
+    done = run(job)
+    assert done.state is JobState.SUCCEEDED, done.error
+    with transaction() as session:
+        return queries.finished(session, evaluation_id)
+
+
+def test_held_out_pairs_are_searched_in_both_directions_strictly_and_by_group(frozen: Snapshot) -> None:
+    found = searched(register(TINY_CLIP), frozen)
+    metrics = found.row.metrics
+    assert metrics["n"] == 8
+    for way in ("text_to_image", "image_to_text"):
+        for how in ("strict", "group_aware"):
+            figures = [metrics["figures"][f"{way}.r{k}.{how}"]["value"] for k in (1, 5, 10, 50)]
+            assert figures == sorted(figures)
+            assert figures[-1] == 1.0
+            assert metrics["chance"][f"{way}.r1.{how}"] == pytest.approx(1 / metrics["n"], abs=0.05)
+    rows = list(folders.read_rows(folders.predictions_file(found.row.id)))
+    first = sum(row["text_to_image.group_aware"] <= 1 for row in rows) / len(rows)
+    assert metrics["figures"]["text_to_image.r1.group_aware"]["value"] == pytest.approx(first)
+
+
+def test_examples_show_pairs_without_any_text_in_the_row_and_none_that_was_withdrawn(frozen: Snapshot) -> None:
+    found = searched(register(TINY_CLIP), frozen)
+    assert "Naevus" not in str(found.row.metrics)
+    with transaction() as session:
+        before = shown.examples(session, found)
+        assert all(side.caption.startswith("Naevus") for one in before for side in one.results)
+        moves.withdraw(session, [int(one.query.key) for one in before])
+        assert shown.examples(session, found) == []
+
+
+def test_a_search_is_run_again_from_its_passport_here_and_from_the_unpacked_snapshot(frozen: Snapshot) -> None:
+    found = searched(register(TINY_CLIP), frozen)
+    given = passport.from_bytes(folders.passport_file(found.row.id).read_bytes())
+    assert "Naevus" not in str(given)
+    for root in ("", str(building.folder_of(1))):
+        with transaction() as session:
+            kept = actions.keep_passport(folders.passport_file(found.row.id))
+            job = actions.replay(session, SYSTEM, kept, root, "")
+        done = run(job)
+        assert done.state is JobState.SUCCEEDED, done.error
+        assert (done.cursor["same"], done.cursor["of"]) == (8, 8)
+
+
+def test_pictures_of_a_set_that_were_in_training_are_found_and_the_figures_without_them_given(
+    roots: Path, frozen: Snapshot
+) -> None:
+    encoder = register(TINY_CLIP)
+    with transaction() as session:
+        session.add(
+            Run(snapshot_id=frozen.id, architecture="tiny", recipe="scratch", settings={}, encoder_id=encoder.id)
+        )
+        train = [one.sha256 for one in queries.training_pictures(session, [frozen.id])]
+    for number in range(8):
+        for label in ("a", "b"):
+            path = roots / "seen" / "test" / label / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(make_picture(9_000 + 10 * number + (label == "a")))
+    (roots / "seen" / "test" / "a" / "0.jpg").write_bytes(blobs().get(train[0]))
+    found = evaluated(encoder, read("seen"), Task.ZERO_SHOT)
+    seen = found.row.metrics["contamination"]
+    assert (seen["checked"], seen["items"], seen["exact"]) == (True, 1, 1)
+    assert seen["list"][0]["item"] == "test/a/0.jpg"
+    with transaction() as session:
+        pictures = queries.training_pictures(session, [frozen.id])
+    assert seen["list"][0]["candidate"] == next(one.candidate_id for one in pictures if one.sha256 == train[0])
+    rows = [row for row in folders.read_rows(folders.predictions_file(found.row.id)) if row["item"] != "test/a/0.jpg"]
+    without = sum(row["said"] == row["truth"] for row in rows) / len(rows)
+    assert seen["without"]["accuracy"] == pytest.approx(without)

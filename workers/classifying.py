@@ -1,0 +1,320 @@
+"""The tasks on an evaluation set: classes by their wording, or by a head that learns from training pictures."""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.evaluation import catalogue, folders
+from app.evaluation.policies import Task
+from app.tables import ClassPrompts, EvaluationSet
+from workers.evaluating import zero_shot
+from workers.evaluating.calibration import calibration_error, reliability, temperature
+from workers.evaluating.features import Features, cache_name, features
+from workers.evaluating.few_shot import few_shot
+from workers.evaluating.metrics import Codes
+from workers.evaluating.probing import PRESETS, probe
+from workers.evaluation_sets import Item, open_picture
+from workers.ml.encoder import Encoder as Network
+from workers.ml.vectors import Vectors
+from workers.outcome import Answers, Draw, Outcome, Skipped, classified, merged
+from workers.vectors import sha256_at
+
+Progress = Callable[[int, int], None]
+
+HELD = 1_000  # held-out items that a temperature is fitted on, at most
+WRONGEST = 24
+CELLS, OF_CELL = 20, 6
+
+
+@dataclass
+class Set:
+    """A set's items under one variant as they were read, and where their pictures lie."""
+
+    root: Path
+    layout: str
+    classes: list[str]
+    items: list[Item]
+    numbers: dict[str, int]
+    ordered: bool
+    is_current: bool = True  # of the folder's last reading
+
+    def of_split(self, *splits: str) -> list[Item]:
+        return [item for item in self.items if item.split in splits]
+
+    @property
+    def test(self) -> list[Item]:
+        """What is measured on: the test pictures, or all where there is no test split."""
+        return self.of_split("test") or self.items
+
+
+def read_set(row: EvaluationSet, variant: str, items_sha256: str) -> Set:
+    """The items that an evaluation was asked for. Raises Conflict when they are gone, NotFound for the folder."""
+    rows = [one for one in folders.read_rows(folders.items_file(row.id, items_sha256)) if one["variant"] == variant]
+    items = [Item(one["id"], one["label"], one["split"], one["group"]) for one in rows]
+    seen = {item.label for item in items}
+    classes = [key for key in row.report["classes"] if key in seen]
+    numbers = {one["id"]: one["number"] for one in rows}
+    ordered, is_current = catalogue.known(row.layout).ordered, row.items_sha256 == items_sha256
+    return Set(folders.place(row.folder), row.layout, classes, items, numbers, ordered, is_current)
+
+
+def content_of(root: Path) -> str:
+    """SHA-256 of the names, sizes and times of a folder's files: features of other bytes are never taken for theirs."""
+    found = []
+    for where, _, names in os.walk(root):
+        for name in names:
+            stat = (Path(where) / name).lstat()
+            found.append(f"{where}/{name}\0{stat.st_size}\0{stat.st_mtime_ns}".removeprefix(str(root)))
+    return hashlib.sha256("\n".join(sorted(found)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def file_digests(of: Set, ids: Sequence[str]) -> dict[str, str]:
+    """The SHA-256 of each item's file, "" where items are parts of files; read once for a folder, then kept."""
+    path = folders.features_folder() / f"files-{content_of(of.root)[:24]}.parquet"
+    known = {row["item"]: row["sha256"] for row in folders.read_rows(path)} if path.is_file() else {}
+    missing = [id_ for id_ in ids if id_ not in known]
+    for id_ in missing:
+        file = of.root / id_
+        known[id_] = sha256_at(file) if file.is_file() and not file.is_symlink() else ""
+    if missing:
+        folders.write_table(path, {"item": list(known), "sha256": list(known.values())})
+    return {id_: known[id_] for id_ in ids}
+
+
+def features_of(network: Network, checksum: str, of: Set, items: Sequence[Item], progress: Progress) -> Features:
+    """Features of items, from the cache as far as they are there."""
+    cache = folders.features_folder() / cache_name(network, checksum, content_of(of.root))
+    read = partial(open_picture, of.root, of.layout)
+    at_least = 2 * network.image_size
+    return features(
+        network, [(one.id, partial(read, one.id, at_least)) for one in items], cache=cache, progress=progress
+    )
+
+
+@dataclass
+class Rows:
+    """Readable items with their features [n, d] and classes [n]."""
+
+    items: list[Item]
+    vectors: Vectors
+    truth: Codes
+
+    @property
+    def groups(self) -> list[str]:
+        return [item.group for item in self.items]
+
+
+def rows_of(found: Features, items: Sequence[Item], classes: Sequence[str]) -> Rows:
+    place = {id_: at for at, id_ in enumerate(found.ids)}
+    kept = [item for item in items if item.id in place]
+    codes = {label: at for at, label in enumerate(classes)}
+    vectors = found.vectors[[place[item.id] for item in kept]] if kept else found.vectors[:0]
+    return Rows(kept, vectors, np.array([codes[item.label] for item in kept], dtype=np.intp))
+
+
+def run(
+    task: Task,
+    network: Network,
+    checksum: str,
+    of: Set,
+    settings: dict[str, Any],
+    wording: ClassPrompts | None,
+    progress: Progress,
+) -> Outcome:
+    """Measures a network on a set. Raises what the task's method raises, with a sentence that says what to change."""
+    if task is Task.ZERO_SHOT:
+        assert wording is not None
+        return _zero_shot(network, checksum, of, settings, wording, progress)
+    return _learned(task, network, checksum, of, settings, progress)
+
+
+# --- zero-shot ----------------------------------------------------------------------------------
+
+
+def _zero_shot(
+    network: Network, checksum: str, of: Set, settings: dict[str, Any], wording: ClassPrompts, progress: Progress
+) -> Outcome:
+    classes = [key for key in of.classes if key in wording.names]
+    left_out: Skipped = [(one.id, f"the wording leaves out its class, {one.label}") for one in of.test]
+    left_out = [pair for pair, one in zip(left_out, of.test, strict=True) if one.label not in wording.names]
+    prompts = zero_shot.Prompts(tuple(wording.templates), tuple(tuple(wording.names[key]) for key in classes))
+    embedded = zero_shot.embed(network, prompts)
+    items = [one for one in of.test if one.label in wording.names]
+    held = _held([one for one in of.of_split("val", "train") if one.label in wording.names], settings["seed"])
+    found = features_of(network, checksum, of, [*items, *held], progress)
+    test = rows_of(found, items, classes)
+    answers = zero_shot.answer(test.vectors, embedded.ensemble, network.logit_scale)
+    spread = zero_shot.spread(
+        test.vectors,
+        embedded,
+        prompts.templates,
+        lambda predicted: float((predicted == test.truth).mean()),
+        settings["seed"],
+    )
+    scale = "the model's own logit scale" if answers.scale_from == "model" else "a scale of 100"
+    extra: dict[str, Any] = {
+        "spread": vars(spread),
+        "ties": answers.ties,
+        "scores_by": f"softmax by {scale}, {answers.logit_scale:g}",
+    }
+    extra |= _tempered(rows_of(found, held, classes), embedded.ensemble, answers, test.truth)
+    draws = [Draw(answers.predicted, answers.probabilities)]
+    return _outcome(of, test, draws, classes, settings, found, left_out, extra)
+
+
+def _held(items: list[Item], seed: int) -> list[Item]:
+    """Some held-out items by lot, for the temperature."""
+    order = np.random.default_rng(seed).permutation(len(items))[:HELD]
+    return [items[at] for at in sorted(order)]
+
+
+def _tempered(held: Rows, ensemble: Vectors, answers: zero_shot.Answers, truth: Codes) -> dict[str, Any]:
+    """How far one temperature, fitted on held-out items, mends the calibration."""
+    if len(held.items) < 2:
+        return {}
+    of_held = zero_shot.answer(held.vectors, ensemble, answers.logit_scale)
+    fitted = temperature(answers.logit_scale * of_held.cosines, held.truth)
+    logits = answers.logit_scale * answers.cosines.astype(np.float64) / fitted
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    sure = weights.max(axis=1) / weights.sum(axis=1)
+    return {"temperature": fitted, "ece_tempered": calibration_error(answers.predicted == truth, sure)}
+
+
+# --- heads that learn ---------------------------------------------------------------------------
+
+
+def _learned(
+    task: Task, network: Network, checksum: str, of: Set, settings: dict[str, Any], progress: Progress
+) -> Outcome:
+    preset = settings.get("preset", "")
+    train_items = of.of_split("train", "val") if preset == "conch" else of.of_split("train")
+    test_items = of.of_split("test")
+    found = features_of(network, checksum, of, [*train_items, *test_items], progress)
+    train, test = rows_of(found, train_items, of.classes), rows_of(found, test_items, of.classes)
+    if task is Task.FEW_SHOT:
+        return _few_shot(of, train, test, settings, found)
+    seeds = PRESETS[preset].seeds
+    heads = [
+        probe(train.vectors, train.truth, test.vectors, len(of.classes), preset=preset, groups=train.groups, seed=seed)
+        for seed in (seeds if len(seeds) > 1 else (settings["seed"],))
+    ]
+    first = heads[0]
+    said = {name: value for name, value in first.settings.items() if name not in ("preset", "seed")}
+    ended = {"steps": first.steps, "converged": "yes" if all(one.converged for one in heads) else "no"}
+    drawn = {"seeds": len(heads)} if len(heads) > 1 else {}
+    untrained = {"cannot_say": ", ".join(of.classes[at] for at in first.untrained)} if first.untrained else {}
+    extra = {
+        "head": said | ended | drawn | untrained,
+        "tried": first.tried,
+        "scores_by": "the head's probabilities",
+        "trained_on": len(train.items),
+    }
+    draws = [Draw(one.predicted, one.probabilities, seed=at) for at, one in enumerate(heads)]
+    made = _outcome(of, test, draws, of.classes, settings, found, [], extra)
+    made.learned_from = [item.id for item in train.items]
+    return made
+
+
+def _few_shot(of: Set, train: Rows, test: Rows, settings: dict[str, Any], found: Features) -> Outcome:
+    by_k: dict[int, list[Draw]] = defaultdict(list)
+    shots, seeds = settings["ks"], range(settings["seed"], settings["seed"] + settings["seeds"])
+    for one in few_shot(train.vectors, train.truth, test.vectors, of.classes, shots=shots, seeds=list(seeds)):
+        by_k[one.k].append(Draw(one.predicted, one.probabilities, one.k, one.seed))
+    parts = [
+        classified(
+            test.truth, draws, of.classes, test.groups, ordered=of.ordered, seed=settings["seed"], suffix=f".k{k}"
+        )
+        for k, draws in by_k.items()
+    ]
+    lines = [{"k": k, **_over_draws(test.truth, draws, len(of.classes))} for k, draws in by_k.items()]
+    extra = {"by_k": lines, "scores_by": "the head's probabilities", "trained_on": len(train.items)}
+    draws = [one for some in by_k.values() for one in some]
+    made = _outcome(of, test, draws[::-1], of.classes, settings, found, [], extra)
+    made.metrics |= {name: merged(parts)[name] for name in ("figures", "chance", "undefined")}
+    made.learned_from = [item.id for item in train.items]
+    return made
+
+
+def _over_draws(truth: Codes, draws: list[Draw], count: int) -> dict[str, float]:
+    """Balanced accuracy over draws: their mean, the lowest and the highest."""
+    values = []
+    for one in draws:
+        right = np.bincount(truth[one.predicted == truth], minlength=count)
+        there = np.bincount(truth, minlength=count)
+        values.append(float((right[there > 0] / there[there > 0]).mean()))
+    return {"mean": float(np.mean(values)), "low": min(values), "high": max(values)}
+
+
+# --- what is kept -------------------------------------------------------------------------------
+
+
+def _outcome(
+    of: Set,
+    test: Rows,
+    draws: list[Draw],
+    classes: list[str],
+    settings: dict[str, Any],
+    found: Features,
+    left_out: Skipped,
+    extra: dict[str, Any],
+) -> Outcome:
+    seed = settings["seed"]
+    alike = [one for one in draws if one.k == draws[0].k]
+    metrics = classified(test.truth, alike, classes, test.groups, ordered=of.ordered, seed=seed)
+    said, scores = draws[0].predicted, draws[0].probabilities
+    assert scores is not None
+    sure = scores[np.arange(len(said)), said]
+    right = said == test.truth
+    metrics |= {
+        "reliability": [list(one) for one in reliability(right, sure)],
+        "wrongest": _wrongest(of, test, said, sure, classes),
+        "cells": _cells(of, test, said, sure),
+        "made": found.made,
+        "from_cache": len(found.ids) - found.made,
+        **extra,
+    }
+    columns: dict[str, list[Any]] = {
+        "item": [one.id for one in test.items],
+        "number": [of.numbers[one.id] for one in test.items],
+        "group": test.groups,
+        "truth": [classes[at] for at in test.truth],
+        "said": [classes[at] for at in said],
+        "score": sure.tolist(),
+        "scores": [row.tolist() for row in scores],
+        "draws": np.stack([one.predicted for one in draws], axis=1).tolist(),
+    }
+    answers = Answers(test.truth, draws, classes, test.vectors, of.ordered)
+    return Outcome(metrics, columns, left_out + found.skipped, answers)
+
+
+def _wrongest(of: Set, test: Rows, said: Codes, sure: Any, classes: list[str]) -> list[dict[str, Any]]:
+    """The mistakes that it was surest of."""
+    wrong = np.flatnonzero(said != test.truth)
+    order = wrong[np.argsort(-sure[wrong], kind="stable")][:WRONGEST]
+    return [
+        {
+            "number": of.numbers[test.items[at].id],
+            "item": test.items[at].id,
+            "truth": classes[test.truth[at]],
+            "said": classes[said[at]],
+            "score": float(sure[at]),
+        }
+        for at in order
+    ]
+
+
+def _cells(of: Set, test: Rows, said: Codes, sure: Any) -> dict[str, list[int]]:
+    """Of the largest cells beside the diagonal, `true-said`, the pictures that it was surest of."""
+    cells: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for at in np.argsort(-sure, kind="stable"):
+        if said[at] != test.truth[at]:
+            cells[int(test.truth[at]), int(said[at])].append(of.numbers[test.items[at].id])
+    largest = sorted(cells.items(), key=lambda cell: -len(cell[1]))[:CELLS]
+    return {f"{true}-{other}": numbers[:OF_CELL] for (true, other), numbers in largest}

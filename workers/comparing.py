@@ -1,0 +1,111 @@
+"""Whether a model differs by more than chance from the others that were measured on the same items in the same way."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from app.evaluation import folders, metrics
+from app.evaluation.policies import RANKS, Task
+from app.tables import Evaluation
+from workers.evaluating.metrics import Statistic, area
+from workers.evaluating.statistics import Difference, delong, differences, mcnemar, mean_of
+from workers.outcome import Draw, Outcome, mean_statistic
+
+RESAMPLES = 1_000
+Against = dict[str, dict[str, list[float]]]  # metric → other evaluation's id → difference, low, high, p
+
+
+def add(made: Against, task: Task, outcome: Outcome, peers: Sequence[Evaluation], seed: int) -> None:
+    """Adds this outcome less each peer, on the items that both answered."""
+    for peer in peers:
+        path = folders.predictions_file(peer.id)
+        if not path.is_file():
+            continue
+        theirs = {row["item"]: row for row in folders.read_rows(path)}
+        both = [at for at, item in enumerate(outcome.columns["item"]) if item in theirs]
+        mine = [{name: column[at] for name, column in outcome.columns.items()} for at in both]
+        other = [theirs[row["item"]] for row in mine]
+        if not mine:
+            continue
+        compare = _searches if task is Task.RETRIEVAL else _answers
+        for metric, found in compare(outcome, mine, other, seed).items():
+            if found.p is not None and found.interval is not None:
+                row = [found.value, found.interval.low, found.interval.high, found.p]
+                made.setdefault(metric, {})[str(peer.id)] = row
+
+
+Rows = list[dict[str, Any]]
+
+
+def _answers(outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str, Difference]:
+    classes = outcome.metrics["classes"]
+    codes = {name: at for at, name in enumerate(classes)}
+    truth = np.array([codes[row["truth"]] for row in mine], dtype=np.intp)
+    groups = [row["group"] for row in mine]
+    ordered = "quadratic_kappa" in {key.partition(".")[0] for key in outcome.metrics["figures"]}
+    by_k = outcome.metrics.get("by_k")
+    if by_k:
+        return _draws_by_k([line["k"] for line in by_k], truth, groups, mine, other, len(classes), seed)
+    one, its = (_draws(rows, slice(None)) for rows in (mine, other))
+    found = differences(
+        mean_statistic(truth, one, len(classes), ordered=ordered),
+        mean_statistic(truth, its, len(classes), ordered=ordered),
+        groups,
+        seed,
+        RESAMPLES,
+    )
+    if len(one) == len(its) == 1:
+        right = [rows[0].predicted == truth for rows in (one, its)]
+        found["accuracy"] = _with_p(found["accuracy"], mcnemar(*right).p)
+        if len(classes) == 2 and min(np.bincount(truth, minlength=2)) > 1:
+            scores = [np.array([row["scores"][1] for row in rows]) for rows in (mine, other)]
+            tested = delong(truth == 1, *scores)
+            drawn = differences(_area(truth, scores[0]), _area(truth, scores[1]), groups, seed, RESAMPLES)["auroc"]
+            found["auroc"] = _with_p(drawn, tested.p)
+    return found
+
+
+def _draws(rows: Rows, part: slice) -> list[Draw]:
+    codes = np.array([row["draws"] for row in rows], dtype=np.intp)[:, part]
+    return [Draw(codes[:, at], None) for at in range(codes.shape[1])]
+
+
+def _draws_by_k(
+    ks: list[int], truth: Any, groups: list[str], mine: Rows, other: Rows, count: int, seed: int
+) -> dict[str, Difference]:
+    """Draws lie in the table from the largest k down, equally many of each."""
+    each = len(mine[0]["draws"]) // len(ks)
+    made = {}
+    for at, k in enumerate(sorted(ks, reverse=True)):
+        part = slice(at * each, (at + 1) * each)
+        one, its = (mean_statistic(truth, _draws(rows, part), count) for rows in (mine, other))
+        for name, found in differences(one, its, groups, seed, RESAMPLES).items():
+            made[f"{name}.k{k}"] = found
+    return made
+
+
+def _area(truth: Any, scores: Any) -> Statistic:
+    of = area(truth == 1, scores)
+    return lambda weights: {"auroc": of(weights)}
+
+
+def _with_p(found: Difference, p: float) -> Difference:
+    return Difference(found.value, found.interval, p)
+
+
+def _searches(_outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str, Difference]:
+    made = {}
+    for way in metrics.DIRECTIONS:
+        for how in ("strict", "group_aware"):
+            name = f"{way}.{how}"
+            ranked = [at for at, row in enumerate(mine) if row[name] is not None and other[at][name] is not None]
+            groups = [mine[at]["group"] for at in ranked]
+            ranks = [np.array([rows[at][name] for at in ranked]) for rows in (mine, other)]
+            for k in RANKS if ranked else ():
+                hits = [mean_of((rank <= k).astype(np.float64)) for rank in ranks]
+                made[f"{way}.r{k}.{how}"] = differences(hits[0], hits[1], groups, seed, RESAMPLES)["mean"]
+            if ranked:
+                shares = [mean_of(1 / rank) for rank in ranks]
+                made[f"{way}.mrr.{how}"] = differences(shares[0], shares[1], groups, seed, RESAMPLES)["mean"]
+    return made

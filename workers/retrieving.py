@@ -1,0 +1,118 @@
+"""Retrieval on a snapshot's held-out pairs: both directions, strict and group-aware, from the pictures as published."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from app.evaluation import folders, metrics
+from app.evaluation.policies import RANKS
+from app.evaluation.queries import Pair
+from app.storage import blobs
+from workers.classifying import Progress
+from workers.evaluating.features import cache_name, features
+from workers.evaluating.statistics import Interval
+from workers.ml.encoder import Encoder as Network
+from workers.ml.retrieval import Both, Ranks, figures, one_a_label, ranks
+from workers.ml.vectors import Vectors, l2_normalised
+from workers.outcome import Outcome, plain
+
+EXAMPLES, SHOWN = 3, 6  # of each direction, good and bad ones; results of each
+
+
+def run(
+    network: Network, checksum: str, pairs: Sequence[Pair], settings: dict[str, Any], progress: Progress
+) -> Outcome:
+    """Figures of the pairs whose picture can be read. Raises ValueError when fewer than two can."""
+    by_sha = {pair.sha256: pair for pair in pairs}
+    cache = folders.features_folder() / cache_name(network, checksum, "blobs")
+    found = features(network, [(sha, partial(blobs().get, sha)) for sha in by_sha], cache=cache, progress=progress)
+    place = {sha: at for at, sha in enumerate(found.ids)}
+    kept = [pair for pair in pairs if pair.sha256 in place]
+    if len(kept) < 2:
+        raise ValueError("Fewer than two held-out pairs have a picture that can be read.")
+    images = l2_normalised(found.vectors[[place[pair.sha256] for pair in kept]])
+    texts = network.embed_texts([pair.caption for pair in kept])
+    why = dict(found.skipped)
+    skipped = [(pair.key, why[pair.sha256]) for pair in pairs if pair.sha256 in why]
+    outcome = measured(kept, images, texts, settings["seed"])
+    outcome.skipped = skipped
+    outcome.pairs = [[pair.author, pair.post_id, pair.group_id] for pair in kept]
+    outcome.metrics |= {"made": found.made, "from_cache": len(found.ids) - found.made}
+    return outcome
+
+
+def labels_of(pair: Pair) -> list[tuple[str, Any]]:
+    """What makes pairs positives of each other: post, group of duplicates, caption."""
+    grouped = [("group", pair.group_id)] if pair.group_id is not None else []
+    return [("post", pair.post_id), ("caption", " ".join(pair.caption.casefold().split())), *grouped]
+
+
+def measured(pairs: Sequence[Pair], images: Vectors, texts: Vectors, seed: int) -> Outcome:
+    """Figures and ranks of pairs, row i of `images` [n, d] with row i of `texts` [n, d], all of length 1."""
+    labels, authors = [labels_of(pair) for pair in pairs], [pair.author for pair in pairs]
+    drawn = one_a_label(labels, seed)
+    alone = [(row,) for row in range(len(drawn))]
+    strict = ranks(images[drawn], texts[drawn], alone, alone)
+    grouped = ranks(images, texts, labels, labels)
+    of = {"strict": (strict, [authors[row] for row in drawn]), "group_aware": (grouped, authors)}
+    made: dict[str, Any] = {"figures": {}, "chance": {}, "undefined": {}}
+    for how, (both, by) in of.items():
+        for way in metrics.DIRECTIONS:
+            _add(made, f"{way}.{{}}.{how}", figures(_ranks(both, way), by, RANKS, seed))
+    made |= {
+        "n": len(pairs),
+        "strict_n": len(drawn),
+        "groups": len(set(authors)),
+        "examples": _examples(pairs, images, texts, grouped, labels),
+    }
+    return Outcome(made, _columns(pairs, drawn.tolist(), strict, grouped))
+
+
+def _ranks(both: Both, way: str) -> Ranks:
+    return both.text_to_image if way == "text_to_image" else both.image_to_text
+
+
+def _add(made: dict[str, Any], key: str, found: dict[str, Any]) -> None:
+    between = found["intervals"]
+    for name in (*(f"R@{k}" for k in RANKS), "median_rank", "mrr"):
+        interval = Interval(*between[name]) if between.get(name) else None
+        short = key.format(name.lower().replace("@", ""))
+        made["figures"][short] = plain(found[name], interval)
+        if name in found["chance"]:
+            made["chance"][short] = found["chance"][name]
+
+
+def _columns(pairs: Sequence[Pair], drawn: list[int], strict: Both, grouped: Both) -> dict[str, list[Any]]:
+    """A row a pair; a strict rank is None for pairs that were not drawn."""
+    columns: dict[str, list[Any]] = {"item": [pair.key for pair in pairs], "group": [pair.author for pair in pairs]}
+    for way in metrics.DIRECTIONS:
+        of_drawn = dict(zip(drawn, _ranks(strict, way).rank.tolist(), strict=True))
+        columns[f"{way}.strict"] = [of_drawn.get(row) for row in range(len(pairs))]
+        columns[f"{way}.group_aware"] = _ranks(grouped, way).rank.tolist()
+    return columns
+
+
+def _examples(
+    pairs: Sequence[Pair], images: Vectors, texts: Vectors, grouped: Both, labels: Sequence[Sequence[Any]]
+) -> list[dict[str, Any]]:
+    """Of each direction some queries over the whole range of ranks, by keys: texts of posts stay in their table."""
+    made = []
+    for way, (queries, pool) in {"text_to_image": (texts, images), "image_to_text": (images, texts)}.items():
+        rank = _ranks(grouped, way).rank
+        order = np.argsort(rank, kind="stable")
+        for at in order[np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).round().astype(int)]:
+            first = np.argsort(-(pool @ queries[at]), kind="stable")[:SHOWN]
+            right = [pairs[one].key for one in first if not set(labels[one]).isdisjoint(labels[at])]
+            results = [pairs[one].key for one in first]
+            made.append(
+                {
+                    "direction": way,
+                    "query": pairs[at].key,
+                    "rank": float(rank[at]),
+                    "results": results,
+                    "right": right,
+                }
+            )
+    return made

@@ -1,0 +1,167 @@
+"""What a running trainer has done so far, copied into its run: steps, validations, memory, how far it is."""
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.jobs import RunningJob
+from app.tables import Run, RunEpoch, RunStep
+from app.training.settings import TrainingSettings
+from workers.ml.curves import (
+    CHECKPOINTS,
+    RESULTS,
+    STARTED,
+    Curves,
+    Step,
+    best_epoch,
+    is_out_of_patience,
+    read_results,
+)
+
+
+class Watch:
+    """Reads a run's folder and writes what is new. `not_finite` is the step whose loss was no number, if any was.
+
+    `started` is what the trainer says of itself once its network and data are made: the epochs that were done
+    before (`epoch`), `steps_per_epoch`, `parameters`, device and versions.
+    """
+
+    def __init__(self, job: RunningJob, run_id: int, folder: Path, settings: TrainingSettings) -> None:
+        self.job, self.run_id, self.folder, self.settings = job, run_id, folder, settings
+        self.curves = Curves(folder / "tensorboard")
+        self.results = folder / CHECKPOINTS / RESULTS
+        self.started: dict[str, Any] = {}
+        self._is_behind_border = False
+        self._uncopied: dict[int, Step] = {}  # read, and not yet known to be stored
+        self.epochs: dict[int, dict[str, float]] = {}
+        self.last_step = -1
+        self.not_finite: int | None = None
+        self.first_step_at: float | None = None
+        self.peak_memory = 0
+        self.peak_gpu_memory: int | None = None
+
+    def catch_up(self) -> None:
+        """Copies what an earlier trainer of this run logged and nobody had time to copy. Before the next one starts."""
+        (self.folder / STARTED).unlink(missing_ok=True)
+        steps = [step for step in self.curves.read() if step.is_finite]
+        self.epochs = read_results(self.results)
+        self.last_step = max((step.step for step in steps), default=-1)
+        with self.job.step() as session:
+            for row in _rows({step.step: step for step in steps}.values()):
+                values = {**row, "run_id": self.run_id, "job_id": self.job.id}
+                session.execute(insert(RunStep).values(values).on_conflict_do_nothing())
+            self._write_epochs(session)
+
+    def copy(self, memory: int, gpu_memory: int | None) -> None:
+        """One look at the folder. What it could not store, the next look stores. Raises Cancelled, LeaseLost."""
+        self._uncopied |= {step.step: step for step in self.curves.read()}
+        self._read_started()
+        self.peak_memory = max(self.peak_memory, memory)
+        if gpu_memory is not None:
+            self.peak_gpu_memory = max(self.peak_gpu_memory or 0, gpu_memory)
+        with self.job.step() as session:
+            if self.started and not self._is_behind_border:
+                self._begin(session)
+            self.epochs |= self._new_epochs()
+            self._write_steps(session, memory, gpu_memory)
+            self._write_epochs(session)
+            self._say()
+        self._uncopied.clear()
+        self._is_behind_border = bool(self.started)
+
+    def _read_started(self) -> None:
+        path = self.folder / STARTED
+        found = json.loads(path.read_bytes()) if path.exists() else {}
+        if "epoch" in found:
+            self.started = found
+
+    def _begin(self, session: Session) -> None:
+        """Where the trainer goes on: what lies behind that border is done again."""
+        epoch, steps_per_epoch = self.started["epoch"], self.started["steps_per_epoch"]
+        border = epoch * steps_per_epoch
+        session.execute(delete(RunStep).where(RunStep.run_id == self.run_id, RunStep.step >= border))
+        session.execute(delete(RunEpoch).where(RunEpoch.run_id == self.run_id, RunEpoch.epoch > epoch))
+        self.epochs = {number: figures for number, figures in self.epochs.items() if number <= epoch}
+        self.last_step = min(self.last_step, border - 1)
+        self.job.total = steps_per_epoch * self.settings.epochs
+
+    def _new_epochs(self) -> dict[int, dict[str, float]]:
+        """Validations of the epochs whose steps are done: the line of one that is being repeated waits for them."""
+        if not self.started:
+            return {}
+        done = (self.last_step + 1) // self.started["steps_per_epoch"]
+        return {number: line for number, line in read_results(self.results).items() if number <= done}
+
+    def _write_steps(self, session: Session, memory: int, gpu_memory: int | None) -> None:
+        steps = self._uncopied
+        for number in sorted(steps):
+            if not steps[number].is_finite:
+                self.not_finite = number
+                break
+            self.last_step = number
+            self.first_step_at = self.first_step_at or time.monotonic()
+        written = [step for step in steps.values() if step.is_finite and step.step <= self.last_step]
+        rows = [
+            {**row, "run_id": self.run_id, "job_id": self.job.id, "memory": memory, "gpu_memory": gpu_memory}
+            for row in _rows(written)
+        ]
+        if rows:
+            statement = insert(RunStep).values(rows)
+            new = {name: statement.excluded[name] for name in rows[0] if name not in ("run_id", "step")}
+            session.execute(statement.on_conflict_do_update(index_elements=["run_id", "step"], set_=new))
+
+    def _write_epochs(self, session: Session) -> None:
+        for epoch, metrics in self.epochs.items():
+            statement = insert(RunEpoch).values(run_id=self.run_id, epoch=epoch, metrics=metrics)
+            new = {"metrics": statement.excluded.metrics}
+            session.execute(statement.on_conflict_do_update(index_elements=["run_id", "epoch"], set_=new))
+        if self.epochs:
+            session.get_one(Run, self.run_id).best_epoch = self.best_epoch
+
+    def _say(self) -> None:
+        if not self.started:
+            self.job.message = "Starting the trainer"
+            return
+        self.job.done = self.last_step + 1
+        epoch = min(self.job.done // self.started["steps_per_epoch"] + 1, self.settings.epochs)
+        self.job.message = f"Epoch {epoch} of {self.settings.epochs}"
+
+    @property
+    def best_epoch(self) -> int | None:
+        return best_epoch(self.epochs, self.settings.best_by)
+
+    @property
+    def saved(self) -> int:
+        """How many epochs are saved."""
+        return int(self.started.get("saved", self.started.get("epoch", 0)))
+
+    @property
+    def is_complete(self) -> bool:
+        """Judged by what was done, never by the exit code.
+
+        That is the last planned step, a validation of the last epoch and its checkpoint; or the end of its patience.
+        """
+        if not self.started or not self.epochs or self.saved < max(self.epochs):
+            return False
+        rules = self.settings
+        is_last = self.last_step == self.job.total - 1 and rules.epochs in self.epochs if self.job.total else False
+        return is_last or is_out_of_patience(self.epochs, rules.best_by, rules.patience)
+
+
+def _rows(steps: Iterable[Step]) -> list[dict[str, Any]]:
+    return [
+        {
+            "step": step.step,
+            "loss": step.loss,
+            "learning_rate": step.learning_rate,
+            "logit_scale": step.logit_scale,
+            "pairs_per_second": step.pairs_per_second,
+        }
+        for step in steps
+    ]
