@@ -236,7 +236,7 @@ Confirmed = Annotated[bool, typer.Option("--confirm-licence", help="You know tha
 
 @encoder_app.command("add")
 def encoder_add(
-    model: Annotated[str, typer.Argument(help="A name, hf-hub:ID, or local-dir:FOLDER or a .json below the models folder.")],
+    model: Annotated[str, typer.Argument(help="A name, hf-hub:ID, local-dir:FOLDER or a .json in the models folder.")],
     source: Annotated[str, typer.Option(help="open_clip, timm or efficientnet-lite0.")] = "open_clip",
     pretrained: Annotated[str, typer.Option(help="The tag of its trained weights.")] = "",
     checkpoint: Annotated[str, typer.Option(help="A .safetensors or .pt file below the models folder.")] = "",

@@ -16,6 +16,7 @@ from bench import (
     listing,
     llm_stage,
     machine,
+    matrix,
     near_duplicates,
     panels,
     previews,
@@ -57,6 +58,7 @@ BENCHES = {
     "faithfulness": faithfulness,
     "carousel": carousel,
     "evaluation": evaluating,
+    "matrix": matrix,
     "training": training,
 }
 

@@ -61,7 +61,7 @@ def run(ground: Ground) -> list[Figure]:
 
 def _of_pictures(name: str, count: int, made: Embedded) -> list[Figure]:
     way = f"{made.theirs:.1f}/s in CLIP_benchmark's way, least cosine {made.cosine:.4f}"
-    took = f"{made.second:.2f} s, the first {made.first:.1f} s"
+    took = f"{made.second:.3f} s, the first {made.first:.1f} s"
     return [
         Figure(f"{count:,} JPEGs of {name} to features, {MODEL}", made.ours, "/s", way),
         Figure("The same, times as fast", made.ours / made.theirs, "", at_least=1.7),
@@ -126,9 +126,9 @@ def _as_clip_benchmark(network: Any, paths: list[Path]) -> Any:
     """Its loop in words of ours: a DataLoader with its defaults, batch by batch."""
     import torch
 
-    pictures = Pictures(paths, network.transform)
-    loader = torch.utils.data.DataLoader(
-        pictures, batch_size=BATCH, num_workers=LOADERS, multiprocessing_context="fork"
+    taken: Any = Pictures(paths, network.transform)  # a Dataset in all but its class
+    loader: Any = torch.utils.data.DataLoader(
+        taken, batch_size=BATCH, num_workers=LOADERS, multiprocessing_context="fork"
     )
     with torch.no_grad():
         return np.concatenate([network.image_tower(batch).float().numpy() for batch in loader])

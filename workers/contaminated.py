@@ -22,6 +22,7 @@ from workers.ml.perceptual import Hash, pdq
 from workers.ml.vectors import Vectors
 
 LISTED = 100
+UNKNOWN = "What {} was trained on is not known here."
 HOW = {"exact": "the same file", "perceptual": "the same picture", "semantic": "the same view"}
 
 
@@ -33,7 +34,7 @@ def look(
         snapshots = queries.learned_from(session, encoder.id)
         pictures = queries.training_pictures(session, snapshots) if snapshots else []
     if not pictures:
-        return {"checked": False, "why_not": f"What {encoder.name} was trained on is not known here."}, []
+        return {"checked": False, "why_not": UNKNOWN.format(encoder.name)}, []
     job.message = "Looking for items that were in training"
     training = _training(job, network, encoder.checksum, pictures)
     candidates = {one.sha256: one.candidate_id for one in pictures}
@@ -51,6 +52,14 @@ def look(
         ],
     }
     return said, found
+
+
+def of_held_out(encoder: Encoder) -> dict[str, Any]:
+    """What is said of held-out pairs: splitting keeps their authors and duplicates out of every training split."""
+    with transaction() as session:
+        ours = bool(queries.learned_from(session, encoder.id))
+    apart = "Held-out pairs share no author and no group of duplicates with a training pair of any snapshot."
+    return {"checked": False, "why_not": apart if ours else UNKNOWN.format(encoder.name)}
 
 
 def _training(job: RunningJob, network: Network, checksum: str, pictures: Sequence[queries.TrainingPicture]) -> Prints:

@@ -49,6 +49,8 @@ def run_evaluate(job: RunningJob) -> None:
         raise Invalid(str(error), "Nothing was measured.") from error
     if of is not None:
         _look_for_seen(job, found, network, of, outcome)
+    else:
+        outcome.metrics["contamination"] = contaminated.of_held_out(found.encoder)
     outcome.metrics |= {
         "skipped": outcome.skipped[:LISTED],
         "skipped_count": len(outcome.skipped),

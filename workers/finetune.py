@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app import jobs, presence
 from app.config import settings as our
@@ -119,14 +119,16 @@ def planned(job: RunningJob) -> Plan:
     settings = TrainingSettings.from_json(run.settings)
     data, facts = data_of(job, snapshot) if snapshot else practice_data()
     start = _start(job, base) if base else start_of(None, run.architecture)
-    device, processes = _device(run, facts.shards)
+    gpus = count_gpus()
+    _refuse_without_gpu(run, gpus)
+    device, processes = "cuda" if gpus else "cpu", max(1, min(gpus, facts.shards))
     folder = folder_of(run.id)
     where = replace(facts, device=device, processes=processes, folder=str(Path(data.train).parent))
     config = config_of_encoder(base) if base else config_of(run.architecture)
     in_blocks = config is None or has_blocks(config)
     _refuse(settings, replace(where, model=start.model, has_plain_towers=in_blocks))
     _check_room(run.id, base.parameters if base else 0)
-    notes = _notes(settings, facts.shards, processes)
+    notes = _notes(settings, facts.shards, gpus, processes)
     plan = Plan(run, settings, start, data, folder, device, processes, notes)
     about = {"pairs": data.train_pairs, "val_pairs": data.val_pairs, "shards": data.shards, "decoded": True}
     report(job, run.id, {"data": about, "notes": list(notes), "offer": {}}, command=plan.command)
@@ -139,20 +141,17 @@ def _start(job: RunningJob, base: Encoder) -> Start:
     return Start(f"local-dir:{packages.ensure_package(job, base)}")
 
 
-def _notes(settings: TrainingSettings, shards: int, processes: int) -> tuple[str, ...]:
+def _notes(settings: TrainingSettings, shards: int, gpus: int, processes: int) -> tuple[str, ...]:
+    """What is set right for the number of shards."""
     fitting = fitting_loaders(settings.loaders, shards, processes)
-    if fitting == settings.loaders:
-        return ()
-    return (f"Each process loads with {fitting} loaders, not {settings.loaders}: there are {shards} shards.",)
+    loading = f"Each process loads with {fitting} loaders, not {settings.loaders}: there are {shards} shards."
+    training = f"Trains on {processes} of {gpus} GPUs: there are {shards} shards."
+    return (*([loading] if fitting < settings.loaders else []), *([training] if processes < gpus else []))
 
 
-def _device(run: Run, shards: int) -> tuple[str, int]:
-    """The device and how many processes train, one a GPU. Raises Conflict when the GPU that it began on is gone."""
-    gpus = count_gpus()
-    began_on_gpu = run.report.get("device_kind") == "cuda"
-    if began_on_gpu and not gpus:
+def _refuse_without_gpu(run: Run, gpus: int) -> None:
+    if run.report.get("device_kind") == "cuda" and not gpus:
         raise Conflict("This run began on a GPU, and this worker has none.", "Resume it when the GPU is back.")
-    return ("cuda", max(1, min(gpus, shards))) if gpus else ("cpu", 1)
 
 
 def _refuse(settings: TrainingSettings, facts: Facts) -> None:
@@ -208,7 +207,7 @@ def _copied(watch: Watch, memory: int, gpu_memory: int | None) -> bool:
     """Hours of training outlive a restart of the database; while it is away nobody else can take the job."""
     try:
         watch.copy(memory, gpu_memory)
-    except OperationalError as error:
+    except (OperationalError, InterfaceError) as error:
         log.warning("steps_not_copied", error=type(error).__name__)
         return False
     return True

@@ -61,10 +61,10 @@ class Outcome:
 
 
 def mean_statistic(truth: Codes, draws: list[Draw], count: int, *, ordered: bool = False) -> Statistic:
-    """Of item weights, each metric's mean over the draws."""
-    each = [statistic(truth, one.predicted, count, one.probabilities, ordered=ordered) for one in draws]
-    if len(each) == 1:
-        return each[0]
+    """Of item weights, each metric's mean over the draws; areas only of a single one, for they take the longest."""
+    if len(draws) == 1:
+        return statistic(truth, draws[0].predicted, count, draws[0].probabilities, ordered=ordered)
+    each = [statistic(truth, one.predicted, count, ordered=ordered) for one in draws]
 
     def of(weights: Any) -> dict[str, float]:
         found = [one(weights) for one in each]

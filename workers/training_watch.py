@@ -52,11 +52,14 @@ class Watch:
         steps = [step for step in self.curves.read() if step.is_finite]
         self.epochs = read_results(self.results)
         self.last_step = max((step.step for step in steps), default=-1)
+        rows = [row | self._whose() for row in _rows({step.step: step for step in steps}.values())]
         with self.job.step() as session:
-            for row in _rows({step.step: step for step in steps}.values()):
-                values = {**row, "run_id": self.run_id, "job_id": self.job.id}
-                session.execute(insert(RunStep).values(values).on_conflict_do_nothing())
+            if rows:
+                session.execute(insert(RunStep).on_conflict_do_nothing(), rows)
             self._write_epochs(session)
+
+    def _whose(self) -> dict[str, Any]:
+        return {"run_id": self.run_id, "job_id": self.job.id}
 
     def copy(self, memory: int, gpu_memory: int | None) -> None:
         """One look at the folder. What it could not store, the next look stores. Raises Cancelled, LeaseLost."""
@@ -68,8 +71,8 @@ class Watch:
         with self.job.step() as session:
             if self.started and not self._is_behind_border:
                 self._begin(session)
-            self.epochs |= self._new_epochs()
             self._write_steps(session, memory, gpu_memory)
+            self.epochs |= self._new_epochs()
             self._write_epochs(session)
             self._say()
         self._uncopied.clear()
@@ -107,14 +110,11 @@ class Watch:
             self.last_step = number
             self.first_step_at = self.first_step_at or time.monotonic()
         written = [step for step in steps.values() if step.is_finite and step.step <= self.last_step]
-        rows = [
-            {**row, "run_id": self.run_id, "job_id": self.job.id, "memory": memory, "gpu_memory": gpu_memory}
-            for row in _rows(written)
-        ]
-        if rows:
-            statement = insert(RunStep).values(rows)
+        used = {"memory": memory, "gpu_memory": gpu_memory}
+        if rows := [row | self._whose() | used for row in _rows(written)]:
+            statement = insert(RunStep)
             new = {name: statement.excluded[name] for name in rows[0] if name not in ("run_id", "step")}
-            session.execute(statement.on_conflict_do_update(index_elements=["run_id", "step"], set_=new))
+            session.execute(statement.on_conflict_do_update(index_elements=["run_id", "step"], set_=new), rows)
 
     def _write_epochs(self, session: Session) -> None:
         for epoch, metrics in self.epochs.items():

@@ -175,10 +175,9 @@ def _differences(
         return {}
     raw: dict[int, tuple[float, float, float, float]] = {}
     for column in columns:
-        base = by_place.get((column.key, baseline))
         for encoder_id in models:
             one = by_place.get((column.key, encoder_id))
-            if base and one and one is not base and (pair := _against(one, base)):
+            if one and encoder_id != baseline and (pair := _against(one)):
                 raw[one.id] = pair
     corrected = holm([pair[3] for pair in raw.values()])
     return {
@@ -187,13 +186,13 @@ def _differences(
     }
 
 
-def _against(one: Measured, base: Measured) -> tuple[float, float, float, float] | None:
+def _against(one: Measured) -> tuple[float, float, float, float] | None:
     """(Difference, low, high, p) as the later of the two has stored it."""
-    if stored := one.against.get(str(base.id)):
-        value, low, high, p = stored
+    if one.own:
+        value, low, high, p = one.own
         return value, low, high, p
-    if stored := base.against.get(str(one.id)):
-        value, low, high, p = stored
+    if one.theirs:
+        value, low, high, p = one.theirs
         return -value, -high, -low, p
     return None
 

@@ -1,10 +1,11 @@
 """What the pages, the report, the shell and the jobs of evaluation read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import case, func, or_, select, tuple_
+from sqlalchemy import Integer, Text, case, cast, column, func, or_, select, true, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, aliased
 
 from app import jobs
@@ -296,7 +297,11 @@ def peers(session: Session, row: Evaluation) -> list[Evaluation]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One cell of the matrix: an evaluation, its state, and its figure under one metric."""
+    """One cell of the matrix: an evaluation, its state, and its figure under one metric.
+
+    `own` is what it stored of itself less the baseline (difference, low, high, p), `theirs` what the baseline stored
+    of itself less this one.
+    """
 
     id: int
     encoder_id: int
@@ -311,14 +316,17 @@ class Measured:
     is_finished: bool
     figure: dict[str, float] | None
     chance: float | None
-    against: dict[str, list[float]] = field(default_factory=dict)
+    own: list[float] | None = None
+    theirs: list[float] | None = None
     n: int = 0
     touched: int = 0  # items that the model's training pairs hold
 
 
-def measured(session: Session, task: Task, metric: str) -> list[Measured]:
-    """Every evaluation of a task with its figure under `metric`, in one query; `against` by the other's id."""
-    metrics, on = Evaluation.metrics, aliased(EvaluationSet)
+def measured(session: Session, task: Task, metric: str, baseline: int | None = None) -> list[Measured]:
+    """Every evaluation of a task with its figure under `metric`, and its difference from a model, in one query."""
+    base = aliased(Evaluation)
+    kept, of_base = (_parts(row) for row in (Evaluation, base))
+    own = kept.c.against[metric][cast(base.id, Text)]
     rows = session.execute(
         select(
             Evaluation.id,
@@ -326,34 +334,38 @@ def measured(session: Session, task: Task, metric: str) -> list[Measured]:
             Encoder.name,
             Encoder.weights,
             Evaluation.set_id,
-            func.coalesce(on.name, func.concat("v", func.to_char(Snapshot.number, "FM0000"))),
+            func.coalesce(EvaluationSet.name, func.concat("v", func.to_char(Snapshot.number, "FM0000"))),
             Evaluation.task,
             Evaluation.settings,
             Evaluation.settings_sha256,
             Job.state,
             Evaluation.finished_at.is_not(None),
-            metrics["figures"][metric],
-            metrics["chance"][metric].as_float(),
-            func.coalesce(metrics["against"][metric], func.jsonb_build_object()),
-            func.coalesce(metrics["n"].as_integer(), 0),
-            func.coalesce(metrics["contamination"]["items"].as_integer(), 0),
+            kept.c.figures[metric],
+            kept.c.chance[metric].as_float(),
+            own,
+            of_base.c.against[metric][cast(Evaluation.id, Text)],
+            func.coalesce(kept.c.n, 0),
+            func.coalesce(kept.c.contamination["items"].as_integer(), 0),
         )
+        .select_from(Evaluation)
+        .join(kept, true())
         .join(Encoder, Encoder.id == Evaluation.encoder_id)
-        .outerjoin(on, on.id == Evaluation.set_id)
+        .outerjoin(EvaluationSet, EvaluationSet.id == Evaluation.set_id)
         .outerjoin(Snapshot, Snapshot.id == Evaluation.snapshot_id)
         .outerjoin(Job, Job.id == Evaluation.job_id)
+        .outerjoin(base, (base.encoder_id == baseline) & (base.settings_sha256 == Evaluation.settings_sha256))
+        .outerjoin(of_base, own.is_(None))
         .where(Evaluation.task == task)
         .order_by(Evaluation.id)
     )
     return [Measured(*row) for row in rows]
 
 
-def metrics_of(session: Session, task: Task) -> list[str]:
-    """The names of the figures that finished evaluations of a task have."""
-    keys = func.jsonb_object_keys(Evaluation.metrics["figures"]).label("name")
-    newest = select(Evaluation.id).where(Evaluation.task == task, Evaluation.finished_at.is_not(None))
-    some = newest.order_by(Evaluation.id.desc()).limit(5)
-    return sorted(session.scalars(select(keys).where(Evaluation.id.in_(some)).distinct()))
+def _parts(row: type[Evaluation]) -> Any:
+    """The parts of an evaluation's metrics that the matrix reads, unpacked once a row and not once a part."""
+    parts = [column(name, JSONB) for name in ("figures", "chance", "against", "contamination")]
+    record = func.jsonb_to_record(row.metrics).table_valued(*parts, column("n", Integer))
+    return record.render_derived(with_types=True).lateral()
 
 
 # --- retrieval ----------------------------------------------------------------------------------

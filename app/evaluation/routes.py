@@ -59,7 +59,7 @@ def evaluation_matrix(request: Request, session: SessionDep, actor: DataReader) 
 def table_of(session: Session, asked: MatrixChoice) -> matrix.Matrix:
     """The table that was asked for, under its task's usual metric where the one named is none of the task's."""
     metric = asked.metric if asked.metric in metrics.known(asked.task) else metrics.USUAL[asked.task]
-    found = queries.measured(session, asked.task, metric)
+    found = queries.measured(session, asked.task, metric, asked.baseline or None)
     return matrix.build(asked.task, metric, found, asked.baseline or None, all_protocols=asked.protocols == "all")
 
 

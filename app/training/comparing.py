@@ -12,7 +12,7 @@ from app.training.policies import LABELS, LOSS, RECALLS, words
 from app.training.queries import ShownRun
 from app.web.filters import NOTHING, bytes_size, duration, percent, thousands
 
-MOST = 6
+MOST = 12  # as many as a sweep has
 
 
 @dataclass(frozen=True)

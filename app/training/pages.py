@@ -1,5 +1,6 @@
 """The contexts of the training pages, put together from the queries."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,7 @@ def one(session: Session, run_id: int) -> dict[str, Any]:
         "lost": _lost(shown, pace),
         "checkpoints": folders.checkpoints(run_id),
         "log": folders.last_lines(run_id),
+        "command": shlex.join(["python", *run.command]) if run.command else "",
         "ahead": queries.ahead(session, job.id) if job.state is JobState.QUEUED else [],
         "unserved": unserved(session) if job.state is JobState.QUEUED else "",
         "swept": queries.swept_with(session, run),

@@ -1,7 +1,6 @@
-"""On drawn pictures with known truth, a small CLIP that has learnt beats its untrained self in every task, by more than
-chance; and a model is no better than itself."""
+"""On drawn pictures with known truth, a small CLIP that has learnt beats its untrained self in every task, and by more
+than chance; no model beats itself."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from workers.ml.vectors import Vectors
 
 FIXED = {"shape": "circle", "count": 1, "place": "middle"}
 COLOURS = list(drawn.COLOURS)
-SIDE, STEPS, BATCH = 64, 200, 64
+SIDE, STEPS, BATCH = 64, 150, 64
 
 
 @dataclass(frozen=True)
@@ -49,18 +48,20 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     config = str(config_path(PRACTICE_ARCHITECTURE))
     untrained = load_encoder(EncoderSpec("open_clip", config, None, seed=3))
     file = tmp_path_factory.mktemp("made") / "trained.safetensors"
     train(config, file)
-    yield Both(untrained, load_encoder(EncoderSpec("open_clip", config, str(file))))
+    return Both(untrained, load_encoder(EncoderSpec("open_clip", config, str(file))))
 
 
 def train(config: str, file: Path) -> None:
     """The contrastive loss of CLIP on drawn pairs, no more."""
     open_clip.add_model_config(config)
     name = Path(config).stem
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small a model is slower on more, and sums in another order
     with torch.random.fork_rng():
         torch.manual_seed(3)
         model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained_text=False)
@@ -69,13 +70,16 @@ def train(config: str, file: Path) -> None:
         pixels = torch.stack([preprocess(pair.picture) for pair in pairs])
         texts = tokens([pair.caption for pair in pairs])
         loss_of = open_clip.ClipLoss()
-        steps = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.1)
+        optimiser = torch.optim.AdamW(model.parameters(), weight_decay=0.1, betas=(0.9, 0.98))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=1e-3, total_steps=STEPS)
         for _ in range(STEPS):
             rows = torch.randperm(len(pairs))[:BATCH]
             loss = loss_of(*model(pixels[rows], texts[rows]))
-            steps.zero_grad()
+            optimiser.zero_grad()
             loss.backward()
-            steps.step()
+            optimiser.step()
+            schedule.step()
+    torch.set_num_threads(threads)
     save_file({key: value.contiguous() for key, value in model.state_dict().items()}, file)
 
 

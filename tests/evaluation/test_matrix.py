@@ -15,9 +15,11 @@ from tests.factories import make_encoder
 from tests.web_client import SignIn
 
 
-def table(session: Session, metric: str = "accuracy", **asked: object) -> matrix.Matrix:
-    found = queries.measured(session, Task.ZERO_SHOT, metric)
-    return matrix.build(Task.ZERO_SHOT, metric, found, **asked)  # type: ignore[arg-type]
+def table(
+    session: Session, metric: str = "accuracy", baseline: int | None = None, *, all_protocols: bool = False
+) -> matrix.Matrix:
+    found = queries.measured(session, Task.ZERO_SHOT, metric, baseline)
+    return matrix.build(Task.ZERO_SHOT, metric, found, baseline, all_protocols=all_protocols)
 
 
 def compared(session: Session, one: Evaluation, other: Evaluation, p: float, value: float = 0.2) -> None:

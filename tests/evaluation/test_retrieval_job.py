@@ -48,6 +48,7 @@ def test_held_out_pairs_are_searched_in_both_directions_strictly_and_by_group(fr
     found = searched(register(TINY_CLIP), frozen)
     metrics = found.row.metrics
     assert metrics["n"] == 8
+    assert "not known here" in metrics["contamination"]["why_not"]
     for way in ("text_to_image", "image_to_text"):
         for how in ("strict", "group_aware"):
             figures = [metrics["figures"][f"{way}.r{k}.{how}"]["value"] for k in (1, 5, 10, 50)]

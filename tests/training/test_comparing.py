@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -88,9 +90,11 @@ def test_the_difference_of_two_snapshots_is_counted_in_pairs(session: Session, a
 
 
 def test_the_curves_of_every_run_are_named_for_the_script(session: Session, admin: TestClient) -> None:
-    runs = [make_run(session, settings=replace(SCRATCH, seed=seed), epochs=1) for seed in range(3)]
+    runs = [make_run(session, settings=replace(SCRATCH, seed=seed), epochs=1) for seed in range(12)]
     page = admin.get("/runs/compare?" + "&".join(f"run={run.id}" for run in runs)).text
-    assert [f'data-url="/runs/{run.id}/curves"' in page for run in runs] == [True] * 3
+    assert [f'data-url="/runs/{run.id}/curves"' in page for run in runs] == [True] * 12
+    lines = json.loads(re.findall(r"data-lines='([^']+)'", page)[0])
+    assert len({(line["colour"], line["dash"]) for line in lines}) == 12
 
 
 @pytest.mark.parametrize("query", ["", "?run=999999", "?run=1&run=1"])

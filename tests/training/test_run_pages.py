@@ -285,6 +285,13 @@ def test_the_page_shows_the_end_of_the_log_as_text_and_links_to_all_of_it(
     assert whole.text.startswith("0 INFO Train <script>")
 
 
+def test_the_command_that_was_started_can_be_pasted_into_a_shell(session: Session, admin: TestClient) -> None:
+    run = make_run(session)
+    run.command = ["-m", "workers.ml.trainer", "--aug-cfg", "scale=(0.9,1.0)"]
+    session.flush()
+    assert "python -m workers.ml.trainer --aug-cfg &#39;scale=(0.9,1.0)&#39;" in admin.get(f"/runs/{run.id}").text
+
+
 def test_a_log_that_does_not_begin_yet_is_not_found(session: Session, admin: TestClient, home: Path) -> None:
     run = make_run(session)
     assert admin.get(f"/runs/{run.id}/log").status_code == 404

@@ -138,7 +138,8 @@ def _from_hub(spec: EncoderSpec) -> Clip:
     try:
         config = open_clip.get_model_config(spec.model)
     except Exception as error:  # the hub's client raises classes of its own
-        raise WeightsUnavailable(f"The config of {spec.model} could not be fetched: {error}") from error
+        advice = f"A repository of another layout is read from the models folder, as {FOLDER} and its name."
+        raise WeightsUnavailable(f"The config of {spec.model} could not be fetched: {error}. {advice}") from error
     config = _checked(config, spec.model)
     config |= {"quick_gelu": bool(config.get("quick_gelu") or spec.quick_gelu)}
     with torch_lock:

@@ -90,7 +90,7 @@ def model_config(held: Mapping[str, Any]) -> Config:
         raise BadWeights(f"{CONFIG} has {text['vocab_size']} words; CLIP's tokenizer has {VOCABULARY}.")
     return {
         "embed_dim": _number(held.get("projection_dim", 512), "projection_dim"),
-        "quick_gelu": ACTIVATIONS[text["hidden_act"]],
+        "quick_gelu": ACTIVATIONS[str(text["hidden_act"])],
         "vision_cfg": {
             "image_size": _number(vision["image_size"], "image_size"),
             "patch_size": _number(vision["patch_size"], "patch_size"),

@@ -1,0 +1,134 @@
+"""What a trainer logs becomes rows: also after the database was away, and again where an epoch is repeated."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from torch.utils.tensorboard import SummaryWriter
+
+from app import jobs
+from app.db import transaction
+from app.jobs import RunningJob
+from app.tables import RunEpoch, RunStep
+from app.training.folders import folder_of
+from tests.training.running import launch
+from tests.training.shards import QUICK
+from tests.training.test_curves import log
+from workers import finetune
+from workers.training_watch import Watch
+
+RULES = replace(QUICK, epochs=2)  # of two steps each
+
+
+@pytest.fixture
+def job(own_home: Path) -> RunningJob:
+    """Claimed, as in a worker's hands."""
+    _, submitted = launch(RULES)
+    claimed = jobs.claim(submitted.id)
+    assert claimed
+    return claimed
+
+
+@pytest.fixture
+def watch(job: RunningJob) -> Watch:
+    run_id = job.arguments["run"]
+    (folder_of(run_id) / "checkpoints").mkdir(parents=True)
+    return Watch(job, run_id, folder_of(run_id), RULES)
+
+
+def say(watch: Watch, epoch: int, **more: int) -> None:
+    """What the launcher says once data and network are made: so many epochs were done before."""
+    said = {"epoch": epoch, "steps_per_epoch": 2, "parameters": 10} | more
+    (watch.folder / "started.json").write_text(json.dumps(said))
+
+
+def validate(watch: Watch, epoch: int, loss: float) -> None:
+    with (watch.folder / "checkpoints/results.jsonl").open("a") as file:
+        file.write(json.dumps({"epoch": epoch, "clip_val_loss": loss}) + "\n")
+
+
+def losses(watch: Watch) -> dict[int, float]:
+    with transaction() as session:
+        found = session.scalars(select(RunStep).where(RunStep.run_id == watch.run_id).order_by(RunStep.step))
+        return {row.step: row.loss for row in found}
+
+
+def validations(watch: Watch) -> dict[int, float]:
+    with transaction() as session:
+        found = session.scalars(select(RunEpoch).where(RunEpoch.run_id == watch.run_id).order_by(RunEpoch.epoch))
+        return {row.epoch: row.metrics["clip_val_loss"] for row in found}
+
+
+def test_what_could_not_be_stored_is_stored_by_the_next_look(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    say(watch, 0)
+    with SummaryWriter(str(watch.folder / "tensorboard")) as writer:
+        log(writer, 0, 3.0)
+        with monkeypatch.context() as away:
+            away.setattr(Watch, "_say", lambda self: _lost())
+            assert not finetune._copied(watch, 0, None)
+        assert losses(watch) == {}
+        log(writer, 1, 2.0)
+        assert finetune._copied(watch, 0, None)
+    assert losses(watch) == {0: 3.0, 1: 2.0}
+    assert (watch.job.done, watch.job.total, watch.job.message) == (2, 4, "Epoch 2 of 2")
+
+
+def _lost() -> None:
+    raise OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
+
+
+def test_steps_and_validations_behind_the_border_are_those_of_the_trainer_that_goes_on(
+    watch: Watch, job: RunningJob
+) -> None:
+    say(watch, 0)
+    with SummaryWriter(str(watch.folder / "tensorboard"), filename_suffix=".a") as writer:
+        for step, loss in enumerate((4.0, 3.0, 2.75, 2.625)):
+            log(writer, step, loss)
+        validate(watch, 1, 3.5)
+        validate(watch, 2, 3.4)  # the second epoch was validated and never saved
+    watch.copy(1_000, None)
+    assert losses(watch) == {0: 4.0, 1: 3.0, 2: 2.75, 3: 2.625}
+
+    later = Watch(job, watch.run_id, watch.folder, RULES)
+    later.catch_up()
+    say(later, 1)
+    later.copy(2_000, None)
+    assert losses(later) == {0: 4.0, 1: 3.0}
+    assert validations(later) == {1: 3.5}
+    with SummaryWriter(str(later.folder / "tensorboard"), filename_suffix=".b") as writer:
+        log(writer, 2, 2.5)
+        later.copy(2_000, None)
+        assert not later.is_complete
+        log(writer, 3, 2.25)
+    validate(later, 2, 3.0)
+    later.copy(1_500, None)
+    assert losses(later) == {0: 4.0, 1: 3.0, 2: 2.5, 3: 2.25}
+    assert validations(later) == {1: 3.5, 2: 3.0}
+    assert not later.is_complete  # its checkpoint is not there yet
+    say(later, 1, saved=2)
+    later.copy(1_000, None)
+    assert later.is_complete
+    assert (later.best_epoch, later.peak_memory) == (2, 2_000)
+
+
+def test_steps_that_nobody_had_time_to_copy_are_copied_before_the_next_start(watch: Watch) -> None:
+    with SummaryWriter(str(watch.folder / "tensorboard")) as writer:
+        log(writer, 0, 4.0)
+        log(writer, 1, 3.0)
+    validate(watch, 1, 3.5)
+    watch.catch_up()
+    assert losses(watch) == {0: 4.0, 1: 3.0}
+    assert validations(watch) == {1: 3.5}
+
+
+def test_a_loss_that_is_no_number_is_noted_by_its_step_and_stored_nowhere(watch: Watch) -> None:
+    say(watch, 0)
+    with SummaryWriter(str(watch.folder / "tensorboard")) as writer:
+        log(writer, 0, 4.0)
+        log(writer, 1, float("nan"))
+    watch.copy(0, None)
+    assert losses(watch) == {0: 4.0}
+    assert watch.not_finite == 1
