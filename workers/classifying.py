@@ -21,6 +21,7 @@ from workers.evaluating.few_shot import few_shot
 from workers.evaluating.metrics import Codes
 from workers.evaluating.probing import PRESETS, probe
 from workers.evaluation_sets import Item, open_picture
+from workers.evaluation_sets.reading import inside
 from workers.ml.encoder import Encoder as Network
 from workers.ml.vectors import Vectors
 from workers.outcome import Answers, Draw, Outcome, Skipped, classified, merged
@@ -81,11 +82,18 @@ def file_digests(of: Set, ids: Sequence[str]) -> dict[str, str]:
     known = {row["item"]: row["sha256"] for row in folders.read_rows(path)} if path.is_file() else {}
     missing = [id_ for id_ in ids if id_ not in known]
     for id_ in missing:
-        file = of.root / id_
-        known[id_] = sha256_at(file) if file.is_file() and not file.is_symlink() else ""
+        known[id_] = _digest(of.root, id_)
     if missing:
         folders.write_table(path, {"item": list(known), "sha256": list(known.values())})
     return {id_: known[id_] for id_ in ids}
+
+
+def _digest(root: Path, id_: str) -> str:
+    """An id may come from anybody's passport: it never leads out of the folder."""
+    try:
+        return sha256_at(inside(root, id_))
+    except OSError:
+        return ""
 
 
 def features_of(network: Network, checksum: str, of: Set, items: Sequence[Item], progress: Progress) -> Features:

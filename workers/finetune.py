@@ -36,6 +36,7 @@ from workers.training_watch import Watch
 log = structlog.get_logger()
 
 PAUSE = 1.0
+WEIGH_SECONDS = 10.0  # summing up shared pages costs the trainer's processors some 20 ms a process
 TURN_SECONDS = 5
 CHECKPOINT_BYTES = 12  # a parameter: fp32 weights and AdamW's two moments
 AT_ONCE = 4  # the last, the best, the one being written, and open_clip's own of the last epoch
@@ -186,12 +187,15 @@ def report(job: RunningJob, run_id: int, more: dict[str, Any], command: list[str
 def trained(job: RunningJob, plan: Plan, watch: Watch) -> None:
     """Runs the trainer to its end. Raises Conflict if it failed."""
     before = _gpu_memory(plan)
+    memory, on_gpu, next_weighing = 0, None, 0.0
     with TrainerProcess([sys.executable, *plan.command], plan.folder) as trainer:
         while True:
             code = trainer.code  # first: what it wrote before it ended is then read for certain
-            now = _gpu_memory(plan)
-            used = None if now is None or before is None else max(0, now - before)
-            is_copied = _copied(watch, trainer.memory(), used)
+            if time.monotonic() >= next_weighing:
+                memory, on_gpu = trainer.memory(), _gpu_memory(plan)
+                next_weighing = time.monotonic() + WEIGH_SECONDS
+            used = None if on_gpu is None or before is None else max(0, on_gpu - before)
+            is_copied = _copied(watch, memory, used)
             if is_copied and (code is not None or watch.not_finite is not None):
                 break
             _look_around(plan, watch)

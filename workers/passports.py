@@ -191,7 +191,8 @@ def _labelled(job: RunningJob, inputs: Inputs, root: Path, wanted: Sequence[str]
     except NotRecognised as error:
         raise Invalid(str(error)) from error
     by_id = {item.id: item for item in found.variants.get(inputs.variant, [])}
-    return [replace(by_id[id_], split="train") for id_ in wanted if id_ in by_id]
+    there = [by_id[id_] for id_ in wanted if id_ in by_id]
+    return [replace(item, split="train") for item in there if item.label in inputs.classes]
 
 
 def _pairs(given: Passport, root: Path | None) -> list[Pair]:

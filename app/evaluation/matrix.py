@@ -48,9 +48,14 @@ class Cell:
     difference: Difference | None = None
 
     @property
+    def is_open(self) -> bool:
+        """Its job waits or runs."""
+        return not self.measured.is_finished and self.measured.state in jobs.OPEN
+
+    @property
     def is_there(self) -> bool:
         """It has figures, or a job that will bring them."""
-        return self.measured.is_finished or self.measured.state in jobs.OPEN
+        return self.measured.is_finished or self.is_open
 
 
 @dataclass(frozen=True)

@@ -132,12 +132,6 @@ def newest_wording(session: Session, layout: str, version: int = 0) -> ClassProm
     return session.scalars(statement.where(ClassPrompts.version == version) if version else statement).one_or_none()
 
 
-def layouts_worded(session: Session) -> dict[str, int]:
-    """Layout → its newest version."""
-    rows = session.execute(select(ClassPrompts.layout, func.max(ClassPrompts.version)).group_by(ClassPrompts.layout))
-    return dict(sorted((layout, version) for layout, version in rows))
-
-
 def used_in(session: Session, wording_id: int) -> list[tuple[int, str, str]]:
     """(Evaluation, model, set) of the evaluations with a wording, the newest first."""
     rows = session.execute(
@@ -265,10 +259,6 @@ def all_finished(session: Session) -> list[Shown]:
     """Every evaluation with figures, for a report."""
     rows = session.execute(_shown().where(Evaluation.finished_at.is_not(None)).order_by(Evaluation.id))
     return [Shown(*row) for row in rows]
-
-
-def is_done(row: Evaluation, job: Job | None) -> bool:
-    return row.finished_at is not None or (job is not None and job.state in jobs.OPEN)
 
 
 def existing(session: Session, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], tuple[Evaluation, Job | None]]:

@@ -51,7 +51,7 @@ def evaluation_matrix(request: Request, session: SessionDep, actor: DataReader) 
         "literature": literature.of(asked.task, layouts),
         "unknown": literature.UNKNOWN,
         "sets": len(queries.sets(session)),
-        "is_live": any(cell and not cell.measured.is_finished for row in table.rows for cell in row.cells),
+        "is_live": any(cell and cell.is_open for row in table.rows for cell in row.cells),
     }
     return render(request, "evaluation/matrix.html", context, block="live")
 

@@ -30,13 +30,14 @@ PAGES = {
         *("/prefilter/endpoints", "/prefilter/endpoints/new", "/prefilter/prompts", "/prefilter/prompts/1"),
         *("/prefilter/held", "/prefilter/privacy", "/prefilter/faces", "/candidates/5"),
         *("/models", "/models/1"),
+        *("/evaluation", "/evaluation/sets", "/evaluation/new", "/evaluation/report"),
         *("/jobs/1", "/snapshots", "/snapshots/1", "/account", "/adjudicate", "/candidates/999999"),
     ),
     "alder": (
         *("/", "/review", "/review?edit=true", "/review?reject=true", "/review?keys=true"),
         *("/candidates", "/account"),
     ),
-    "fir": ("/", "/snapshots", "/snapshots/1", "/models", "/models/1", "/account"),
+    "fir": ("/", "/snapshots", "/snapshots/1", "/models", "/models/1", "/evaluation", "/account"),
 }
 LOOKS = [(1440, "light"), (390, "dark")]  # colours do not depend on the width
 

@@ -1,5 +1,7 @@
 """The job of an evaluation: every task on drawn sets, killed and resumed, refused where it can't be, compared."""
 
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -204,11 +206,7 @@ def test_a_passport_needs_its_model_or_a_file_of_it(roots: Path, set_id: int, tm
     given = passport.from_bytes(folders.passport_file(found.row.id).read_bytes())
     moved = tmp_path / "elsewhere.safetensors"
     moved.write_bytes((tmp_path / "models" / "run-1.safetensors").read_bytes())
-    other = passport.to_bytes(
-        passport.Passport(
-            **{**vars(given), "inputs": given.inputs.__class__(**{**vars(given.inputs), "checksum": "0" * 64})}
-        )
-    )
+    other = passport.to_bytes(replace(given, inputs=replace(given.inputs, checksum="0" * 64)))
     file = tmp_path / "other.json.gz"
     file.write_bytes(other)
     with transaction() as session:
@@ -222,6 +220,21 @@ def test_a_passport_needs_its_model_or_a_file_of_it(roots: Path, set_id: int, tm
     assert done.state is JobState.SUCCEEDED, done.error
     assert done.cursor["same"] == 2 * EACH
     assert any("weights" in one for one in done.cursor["differences"])
+
+
+def test_no_item_of_a_passport_leads_out_of_the_folder(roots: Path, set_id: int, tmp_path: Path) -> None:
+    found = evaluated(register(TINY_CLIP), set_id, Task.ZERO_SHOT)
+    given = passport.from_bytes(folders.passport_file(found.row.id).read_bytes())
+    save(tissue(1, 5, (80, 80)), tmp_path / "outside.png")
+    evil = (str(tmp_path / "outside.png"), "../../../outside.png", *given.used[2:])
+    digest = sha256((tmp_path / "outside.png").read_bytes()).hexdigest()[:16]
+    file = tmp_path / "evil.json.gz"
+    file.write_bytes(passport.to_bytes(replace(given, used=evil, files=(digest, digest, *given.files[2:]))))
+    with transaction() as session:
+        job = actions.replay(session, SYSTEM, actions.keep_passport(file), str(roots / "made"), "")
+    done = run(job)
+    assert "2 of the 24 items measured on are missing here" in " ".join(done.cursor["differences"])
+    assert done.cursor["same"] == 0
 
 
 def test_a_file_that_is_no_passport_is_refused_at_once(own_database: None, tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app import jobs
+from app.curation import actions as curation
+from app.curation import leases, moves
 from app.evaluation import shown
 from app.evaluation.policies import Task
-from app.tables import Job, WorkQueue
+from app.snapshots.freezing import freeze
+from app.tables import Job, ReviewKind, WorkQueue
+from tests.curation.test_decide import decision
 from tests.evaluation.made import figures, make_evaluation, make_set, make_wording
-from tests.factories import make_encoder
+from tests.factories import make_candidate, make_encoder, make_person
 from tests.web_client import SignIn
 
 
@@ -130,3 +134,29 @@ def test_the_headline_of_a_task_names_its_own_figures() -> None:
     there = {"text_to_image.r1.strict": {"value": 0.1}, "accuracy": {"value": 0.2}}
     assert [key for key, _ in shown.headline(Task.RETRIEVAL, {"figures": there})] == ["text_to_image.r1.strict"]
     assert [key for key, _ in shown.headline(Task.ZERO_SHOT, {"figures": there})] == ["accuracy"]
+
+
+def test_a_search_shows_each_figure_with_its_chance_and_examples_by_their_pictures(
+    session: Session, sign_in: SignIn
+) -> None:
+    oak = make_person(session, "oak")
+    accepted = make_candidate(session, caption="Naevus, compound.", with_blob=True)
+    (lease,) = leases.hold(session, oak)
+    curation.decide(session, oak, decision(lease, ReviewKind.ACCEPT, caption="Naevus, compound."))
+    snapshot = freeze(session, None, None, 0, 0, "")
+    key = f"{accepted.id:012d}"
+    example = {"query": key, "rank": 1.5, "results": [key], "right": [key]}
+    examples = [example | {"direction": way} for way in ("text_to_image", "image_to_text")]
+    found = {"text_to_image.r1.strict": {"value": 0.25, "low": 0.1, "high": 0.4}}
+    metrics = figures(0.7) | {"figures": found, "chance": {"text_to_image.r1.strict": 0.0002}, "confusion": []}
+    metrics |= {"examples": examples, "strict_n": 1, "n": 5000}
+    made = make_evaluation(session, make_encoder(session), snapshot, Task.RETRIEVAL, metrics)
+    page = sign_in("fir").get(f"/evaluation/{made.id}").text
+    assert "Text to image, R@1, strict" in page
+    assert "10.0 to 40.0" in page
+    assert "0.02" in page
+    assert "its own at rank 1.5" in page
+    assert page.count("Naevus, compound.") == 2
+    assert "--snapshot 1 --task retrieval" in page
+    moves.withdraw(session, [accepted.id])
+    assert "Naevus" not in sign_in("elm").get(f"/evaluation/{made.id}").text

@@ -7,9 +7,10 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 from statsmodels.stats.multitest import multipletests
 
+from app import jobs
 from app.evaluation import literature, matrix, metrics, queries
 from app.evaluation.policies import Task
-from app.tables import Evaluation
+from app.tables import Evaluation, JobState, WorkQueue
 from tests.evaluation.made import figures, make_evaluation, make_set
 from tests.factories import make_encoder
 from tests.web_client import SignIn
@@ -140,6 +141,22 @@ def test_a_reader_sees_gaps_and_an_admin_may_fill_them(session: Session, sign_in
     make_evaluation(session, other, kather)
     assert "/evaluation/gaps" not in sign_in("fir").get("/evaluation").text
     assert "/evaluation/gaps" in sign_in("elm").get("/evaluation").text
+
+
+def test_the_page_loads_itself_anew_only_while_a_job_of_it_is_open(session: Session, sign_in: SignIn) -> None:
+    made = make_evaluation(session, make_encoder(session), make_set(session), metrics={})
+    job = jobs.submit(session, "evaluate", WorkQueue.GPU, {"evaluation": made.id})
+    made.job_id = job.id
+    session.flush()
+    fir = sign_in("fir")
+    page = fir.get("/evaluation").text
+    assert "hx-trigger=" in page
+    assert "Waits" in page
+    job.state, job.error = JobState.FAILED, "the disk"
+    session.flush()
+    page = fir.get("/evaluation").text
+    assert "hx-trigger=" not in page
+    assert "Failed" in page
 
 
 def test_500_evaluations_take_one_query_and_little_time(session: Session, sign_in: SignIn) -> None:
