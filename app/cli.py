@@ -75,6 +75,7 @@ def serve(
             from app.demo.setup import add_sample_posts
 
             add_sample_posts(out, supervisor)
+            out.print(f"See a model learn, live within two minutes: {url}/runs, “Practice run”.", highlight=False)
         out.print(f"Open {url}   (Ctrl-C stops everything; what is in it stays)", highlight=False)
         supervisor.run()
     except KeyboardInterrupt:

@@ -21,6 +21,7 @@ import app.intake.routes
 import app.operations.routes
 import app.prefilter.classifier_routes
 import app.prefilter.language_routes
+import app.prefilter.limits_routes
 import app.prefilter.privacy_routes
 import app.prefilter.routes
 import app.prompts.routes
@@ -55,6 +56,7 @@ DOMAINS = (
     app.corrections.routes,
     app.prefilter.classifier_routes,
     app.prefilter.language_routes,
+    app.prefilter.limits_routes,
     app.prefilter.privacy_routes,
     app.prompts.routes,
     app.prefilter.routes,

@@ -8,6 +8,7 @@ from types import FrameType
 from bench import (
     assets,
     carousel,
+    classifier,
     embedding,
     endpoint,
     evaluating,
@@ -47,6 +48,7 @@ BENCHES = {
     "start": starting,
     "assets": assets,
     "panels": panels,
+    "classifier": classifier,
     "thresholds": thresholds,
     "previews": previews,
     "stages": stages,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app import serving
 from app.curation import actions, leases
 from app.db import transaction
 from app.snapshots.freezing import freeze
@@ -29,6 +30,12 @@ def test_the_web_app_imports_nothing_heavy() -> None:
     found = modules_after("from app.main import create_app\ncreate_app()")
     assert "app.snapshots.building" in found
     assert not found & (ML | {"pyarrow", "pandas", "numpy", "scipy"})
+
+
+@pytest.mark.usefixtures("own_database")
+def test_a_database_is_brought_up_to_date_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    serving.migrate()
 
 
 @pytest.mark.usefixtures("own_database")

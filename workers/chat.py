@@ -70,22 +70,20 @@ class EndpointDown(Exception):
 
 
 class Turnstile:
-    """How many requests may be open at an endpoint, of all processes, and how many of this one may begin a minute."""
+    """How many requests may be open at an endpoint, and how many may begin a minute, of all processes together."""
 
     def __init__(self, endpoint_id: int, in_flight: int, per_minute: int | None) -> None:
         self._open = threading.BoundedSemaphore(in_flight)
         self._slots = [locks.key("endpoint", endpoint_id, number) for number in range(in_flight)]
+        self._door = [locks.key("endpoint", endpoint_id, "door")]
         self._gap = 60 / per_minute if per_minute else 0.0
-        self._lock = threading.Lock()
-        self._next = 0.0
 
     @contextmanager
     def turn(self, wait: Callable[[float], None]) -> Iterator[None]:
         with self._open, locks.one_of(self._slots, wait):
-            with self._lock:
-                begins = max(self._next, time.monotonic())
-                self._next = begins + self._gap
-            wait(begins - time.monotonic())
+            if self._gap:
+                with locks.one_of(self._door, wait, min(self._gap, locks.LOOK_AGAIN)):
+                    wait(self._gap)  # whoever begins stands in the door so long
             yield
 
 

@@ -1,7 +1,5 @@
 """The tasks on an evaluation set: classes by their wording, or by a head that learns from training pictures."""
 
-import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from app.errors import Conflict
 from app.evaluation import catalogue, folders
 from app.evaluation.policies import Task
 from app.tables import ClassPrompts, EvaluationSet
@@ -21,11 +20,10 @@ from workers.evaluating.few_shot import few_shot
 from workers.evaluating.metrics import Codes
 from workers.evaluating.probing import PRESETS, probe
 from workers.evaluation_sets import Item, open_picture
-from workers.evaluation_sets.reading import inside
 from workers.ml.encoder import Encoder as Network
 from workers.ml.vectors import Vectors
 from workers.outcome import Answers, Draw, Outcome, Skipped, classified, merged
-from workers.vectors import sha256_at
+from workers.set_files import content_of, file_digests
 
 Progress = Callable[[int, int], None]
 
@@ -45,6 +43,7 @@ class Set:
     numbers: dict[str, int]
     ordered: bool
     is_current: bool = True  # of the folder's last reading
+    is_fresh: bool = False  # features are made anew, whatever the cache holds
 
     def of_split(self, *splits: str) -> list[Item]:
         return [item for item in self.items if item.split in splits]
@@ -56,49 +55,25 @@ class Set:
 
 
 def read_set(row: EvaluationSet, variant: str, items_sha256: str) -> Set:
-    """The items that an evaluation was asked for. Raises Conflict when they are gone, NotFound for the folder."""
+    """The items that an evaluation was asked for. Raises Conflict when they are gone or other ones by now, NotFound
+    for the folder."""
+    root = folders.place(row.folder)
     rows = [one for one in folders.read_rows(folders.items_file(row.id, items_sha256)) if one["variant"] == variant]
+    now = file_digests(root, [one["id"] for one in rows])
+    if other := [one["id"] for one in rows if now[one["id"]] != one["file"]]:
+        count = f"{len(other):,} of the {len(rows):,} pictures"
+        raise Conflict(f"{count} changed since the set was read, {other[0]} first.", "Read the set again.")
     items = [Item(one["id"], one["label"], one["split"], one["group"]) for one in rows]
     seen = {item.label for item in items}
     classes = [key for key in row.report["classes"] if key in seen]
     numbers = {one["id"]: one["number"] for one in rows}
     ordered, is_current = catalogue.known(row.layout).ordered, row.items_sha256 == items_sha256
-    return Set(folders.place(row.folder), row.layout, classes, items, numbers, ordered, is_current)
-
-
-def content_of(root: Path) -> str:
-    """SHA-256 of the names, sizes and times of a folder's files: features of other bytes are never taken for theirs."""
-    found = []
-    for where, _, names in os.walk(root):
-        for name in names:
-            stat = (Path(where) / name).lstat()
-            found.append(f"{where}/{name}\0{stat.st_size}\0{stat.st_mtime_ns}".removeprefix(str(root)))
-    return hashlib.sha256("\n".join(sorted(found)).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def file_digests(of: Set, ids: Sequence[str]) -> dict[str, str]:
-    """The SHA-256 of each item's file, "" where items are parts of files; read once for a folder, then kept."""
-    path = folders.features_folder() / f"files-{content_of(of.root)[:24]}.parquet"
-    known = {row["item"]: row["sha256"] for row in folders.read_rows(path)} if path.is_file() else {}
-    missing = [id_ for id_ in ids if id_ not in known]
-    for id_ in missing:
-        known[id_] = _digest(of.root, id_)
-    if missing:
-        folders.write_table(path, {"item": list(known), "sha256": list(known.values())})
-    return {id_: known[id_] for id_ in ids}
-
-
-def _digest(root: Path, id_: str) -> str:
-    """An id may come from anybody's passport: it never leads out of the folder."""
-    try:
-        return sha256_at(inside(root, id_))
-    except OSError:
-        return ""
+    return Set(root, row.layout, classes, items, numbers, ordered, is_current)
 
 
 def features_of(network: Network, checksum: str, of: Set, items: Sequence[Item], progress: Progress) -> Features:
     """Features of items, from the cache as far as they are there."""
-    cache = folders.features_folder() / cache_name(network, checksum, content_of(of.root))
+    cache = None if of.is_fresh else folders.features_folder() / cache_name(network, checksum, content_of(of.root))
     read = partial(open_picture, of.root, of.layout)
     at_least = 2 * network.image_size
     return features(
@@ -139,8 +114,11 @@ def run(
     """Measures a network on a set. Raises what the task's method raises, with a sentence that says what to change."""
     if task is Task.ZERO_SHOT:
         assert wording is not None
-        return _zero_shot(network, checksum, of, settings, wording, progress)
-    return _learned(task, network, checksum, of, settings, progress)
+        made = _zero_shot(network, checksum, of, settings, wording, progress)
+    else:
+        made = _learned(task, network, checksum, of, settings, progress)
+    made.files = file_digests(of.root, [*made.columns["item"], *made.learned_from])
+    return made
 
 
 # --- zero-shot ----------------------------------------------------------------------------------
@@ -155,7 +133,8 @@ def _zero_shot(
     prompts = zero_shot.Prompts(tuple(wording.templates), tuple(tuple(wording.names[key]) for key in classes))
     embedded = zero_shot.embed(network, prompts)
     items = [one for one in of.test if one.label in wording.names]
-    held = _held([one for one in of.of_split("val", "train") if one.label in wording.names], settings["seed"])
+    beside = of.of_split("val", "train") if of.of_split("test") else []
+    held = _held([one for one in beside if one.label in wording.names], settings["seed"])
     found = features_of(network, checksum, of, [*items, *held], progress)
     test = rows_of(found, items, classes)
     answers = zero_shot.answer(test.vectors, embedded.ensemble, network.logit_scale)
@@ -174,7 +153,8 @@ def _zero_shot(
     }
     extra |= _tempered(rows_of(found, held, classes), embedded.ensemble, answers, test.truth)
     draws = [Draw(answers.predicted, answers.probabilities)]
-    return _outcome(of, test, draws, classes, settings, found, left_out, extra)
+    measured = classified(test.truth, draws, classes, test.groups, ordered=of.ordered, seed=settings["seed"])
+    return _outcome(of, test, draws, classes, measured, found, left_out, extra)
 
 
 def _held(items: list[Item], seed: int) -> list[Item]:
@@ -225,7 +205,8 @@ def _learned(
         "trained_on": len(train.items),
     }
     draws = [Draw(one.predicted, one.probabilities, seed=at) for at, one in enumerate(heads)]
-    made = _outcome(of, test, draws, of.classes, settings, found, [], extra)
+    measured = classified(test.truth, draws, of.classes, test.groups, ordered=of.ordered, seed=settings["seed"])
+    made = _outcome(of, test, draws, of.classes, measured, found, [], extra)
     made.learned_from = [item.id for item in train.items]
     return made
 
@@ -239,13 +220,12 @@ def _few_shot(of: Set, train: Rows, test: Rows, settings: dict[str, Any], found:
         classified(
             test.truth, draws, of.classes, test.groups, ordered=of.ordered, seed=settings["seed"], suffix=f".k{k}"
         )
-        for k, draws in by_k.items()
+        for k, draws in sorted(by_k.items())
     ]
     lines = [{"k": k, **_over_draws(test.truth, draws, len(of.classes))} for k, draws in by_k.items()]
     extra = {"by_k": lines, "scores_by": "the head's probabilities", "trained_on": len(train.items)}
-    draws = [one for some in by_k.values() for one in some]
-    made = _outcome(of, test, draws[::-1], of.classes, settings, found, [], extra)
-    made.metrics |= {name: merged(parts)[name] for name in ("figures", "chance", "undefined")}
+    draws = [one for _, some in sorted(by_k.items(), reverse=True) for one in some]
+    made = _outcome(of, test, draws, of.classes, merged(parts), found, [], extra)
     made.learned_from = [item.id for item in train.items]
     return made
 
@@ -268,19 +248,16 @@ def _outcome(
     test: Rows,
     draws: list[Draw],
     classes: list[str],
-    settings: dict[str, Any],
+    measured: dict[str, Any],
     found: Features,
     left_out: Skipped,
     extra: dict[str, Any],
 ) -> Outcome:
-    seed = settings["seed"]
-    alike = [one for one in draws if one.k == draws[0].k]
-    metrics = classified(test.truth, alike, classes, test.groups, ordered=of.ordered, seed=seed)
     said, scores = draws[0].predicted, draws[0].probabilities
     assert scores is not None
     sure = scores[np.arange(len(said)), said]
     right = said == test.truth
-    metrics |= {
+    metrics = measured | {
         "reliability": [list(one) for one in reliability(right, sure)],
         "wrongest": _wrongest(of, test, said, sure, classes),
         "cells": _cells(of, test, said, sure),

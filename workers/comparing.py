@@ -1,19 +1,19 @@
 """Whether a model differs by more than chance from the others that were measured on the same items in the same way."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from app.evaluation import folders, metrics
-from app.evaluation.policies import RANKS, Task
+from app.evaluation.policies import DELONG, MCNEMAR, RANKS, Task
 from app.tables import Evaluation
 from workers.evaluating.metrics import Statistic, area
-from workers.evaluating.statistics import Difference, delong, differences, mcnemar, mean_of
+from workers.evaluating.statistics import Difference, delong, differences, mcnemar, means_of
 from workers.outcome import Draw, Outcome, mean_statistic
 
-RESAMPLES = 1_000
-Against = dict[str, dict[str, list[float]]]  # metric → other evaluation's id → difference, low, high, p
+Against = dict[str, dict[str, list[float | str]]]  # metric → other evaluation's id → difference, low, high, p, test
 
 
 def add(made: Against, task: Task, outcome: Outcome, peers: Sequence[Evaluation], seed: int) -> None:
@@ -31,7 +31,7 @@ def add(made: Against, task: Task, outcome: Outcome, peers: Sequence[Evaluation]
         compare = _searches if task is Task.RETRIEVAL else _answers
         for metric, found in compare(outcome, mine, other, seed).items():
             if found.p is not None and found.interval is not None:
-                row = [found.value, found.interval.low, found.interval.high, found.p]
+                row: list[float | str] = [found.value, found.interval.low, found.interval.high, found.p, found.test]
                 made.setdefault(metric, {})[str(peer.id)] = row
 
 
@@ -53,16 +53,15 @@ def _answers(outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str, 
         mean_statistic(truth, its, len(classes), ordered=ordered),
         groups,
         seed,
-        RESAMPLES,
     )
     if len(one) == len(its) == 1:
         right = [rows[0].predicted == truth for rows in (one, its)]
-        found["accuracy"] = _with_p(found["accuracy"], mcnemar(*right).p)
+        found["accuracy"] = replace(found["accuracy"], p=mcnemar(*right).p, test=MCNEMAR)
         if len(classes) == 2 and min(np.bincount(truth, minlength=2)) > 1:
             scores = [np.array([row["scores"][1] for row in rows]) for rows in (mine, other)]
             tested = delong(truth == 1, *scores)
-            drawn = differences(_area(truth, scores[0]), _area(truth, scores[1]), groups, seed, RESAMPLES)["auroc"]
-            found["auroc"] = _with_p(drawn, tested.p)
+            drawn = differences(_area(truth, scores[0]), _area(truth, scores[1]), groups, seed)["auroc"]
+            found["auroc"] = replace(drawn, p=tested.p, test=DELONG)
     return found
 
 
@@ -80,7 +79,7 @@ def _draws_by_k(
     for at, k in enumerate(sorted(ks, reverse=True)):
         part = slice(at * each, (at + 1) * each)
         one, its = (mean_statistic(truth, _draws(rows, part), count) for rows in (mine, other))
-        for name, found in differences(one, its, groups, seed, RESAMPLES).items():
+        for name, found in differences(one, its, groups, seed).items():
             made[f"{name}.k{k}"] = found
     return made
 
@@ -90,10 +89,6 @@ def _area(truth: Any, scores: Any) -> Statistic:
     return lambda weights: {"auroc": of(weights)}
 
 
-def _with_p(found: Difference, p: float) -> Difference:
-    return Difference(found.value, found.interval, p)
-
-
 def _searches(_outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str, Difference]:
     made = {}
     for way in metrics.DIRECTIONS:
@@ -101,11 +96,13 @@ def _searches(_outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str
             name = f"{way}.{how}"
             ranked = [at for at, row in enumerate(mine) if row[name] is not None and other[at][name] is not None]
             groups = [mine[at]["group"] for at in ranked]
-            ranks = [np.array([rows[at][name] for at in ranked]) for rows in (mine, other)]
-            for k in RANKS if ranked else ():
-                hits = [mean_of((rank <= k).astype(np.float64)) for rank in ranks]
-                made[f"{way}.r{k}.{how}"] = differences(hits[0], hits[1], groups, seed, RESAMPLES)["mean"]
-            if ranked:
-                shares = [mean_of(1 / rank) for rank in ranks]
-                made[f"{way}.mrr.{how}"] = differences(shares[0], shares[1], groups, seed, RESAMPLES)["mean"]
+            if not ranked:
+                continue
+            one, its = (means_of(_by_rank(np.array([rows[at][name] for at in ranked]))) for rows in (mine, other))
+            for short, found in differences(one, its, groups, seed).items():
+                made[f"{way}.{short}.{how}"] = found
     return made
+
+
+def _by_rank(rank: Any) -> dict[str, Any]:
+    return {f"r{k}": rank <= k for k in RANKS} | {"mrr": 1 / rank}

@@ -12,17 +12,20 @@ from app.db import transaction
 from app.evaluation import folders, queries
 from app.jobs import RunningJob
 from app.storage import blobs
-from app.tables import Encoder
-from workers.classifying import Set, content_of, file_digests
+from app.tables import Encoder, Weights
+from workers.classifying import Set
 from workers.evaluating.contamination import Copy, Prints, copies
 from workers.evaluating.features import cache_name, features
 from workers.evaluation_sets import open_picture
 from workers.ml.encoder import Encoder as Network
 from workers.ml.perceptual import Hash, pdq
 from workers.ml.vectors import Vectors
+from workers.set_files import content_of, file_digests
 
 LISTED = 100
 UNKNOWN = "What {} was trained on is not known here."
+UNTRAINED = "{} was not trained: its weights are random."
+PRACTISED = "{} was trained on the drawn practice set alone, which holds none of these items."
 HOW = {"exact": "the same file", "perceptual": "the same picture", "semantic": "the same view"}
 
 
@@ -34,7 +37,7 @@ def look(
         snapshots = queries.learned_from(session, encoder.id)
         pictures = queries.training_pictures(session, snapshots) if snapshots else []
     if not pictures:
-        return {"checked": False, "why_not": UNKNOWN.format(encoder.name)}, []
+        return {"checked": False, "why_not": why_not(encoder)}, []
     job.message = "Looking for items that were in training"
     training = _training(job, network, encoder.checksum, pictures)
     candidates = {one.sha256: one.candidate_id for one in pictures}
@@ -59,7 +62,16 @@ def of_held_out(encoder: Encoder) -> dict[str, Any]:
     with transaction() as session:
         ours = bool(queries.learned_from(session, encoder.id))
     apart = "Held-out pairs share no author and no group of duplicates with a training pair of any snapshot."
-    return {"checked": False, "why_not": apart if ours else UNKNOWN.format(encoder.name)}
+    return {"checked": False, "why_not": apart if ours else why_not(encoder)}
+
+
+def why_not(encoder: Encoder) -> str:
+    """Why no training pair of a model can be looked for."""
+    if encoder.weights is Weights.RANDOM:
+        return UNTRAINED.format(encoder.name)
+    with transaction() as session:
+        practised = queries.only_practised(session, encoder.id)
+    return (PRACTISED if practised else UNKNOWN).format(encoder.name)
 
 
 def _training(job: RunningJob, network: Network, checksum: str, pictures: Sequence[queries.TrainingPicture]) -> Prints:
@@ -94,7 +106,7 @@ def prints(job: RunningJob, of: Set, ids: Sequence[str], vectors: Vectors) -> Pr
         rows = list(known.values())
         folders.write_table(path, {name: [row[name] for row in rows] for name in ("item", "pdq", "quality")})
     hashes = [Hash(known[id_]["pdq"], known[id_]["quality"], 1.0) if known[id_]["pdq"] else None for id_ in ids]
-    files = file_digests(of, ids)
+    files = file_digests(of.root, ids)
     return Prints(ids, [(files[id_],) if files[id_] else () for id_ in ids], hashes, np.asarray(vectors))
 
 

@@ -53,7 +53,7 @@ def run_register(job: RunningJob) -> None:
             discard(package)
         if isinstance(error, AppError):
             raise
-        raise Invalid(str(error), "Nothing was registered.") from error
+        raise Invalid(f"{str(error).rstrip('.')}.", "Nothing was registered.") from error
 
 
 def _row_of_folder(new: NewEncoder, package: Package) -> Encoder:

@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 
 from app import jobs
 from app.db import transaction
-from app.errors import Invalid
+from app.errors import Conflict, Invalid
 from app.evaluation import folders, queries
+from app.evaluation.planning import pool_digest
 from app.evaluation.policies import Precision, Task
 from app.evaluation.queries import Shown
 from app.jobs import RunningJob
@@ -85,6 +86,8 @@ def _measured(job: RunningJob, found: Shown, network: Network) -> tuple[Outcome,
         assert found.snapshot is not None
         with transaction() as session:
             pairs = queries.held_out(session, found.snapshot.id, row.settings["splits"])
+        if pool_digest(pairs) != row.settings["items"]:
+            raise Conflict("The held-out pairs are others than when this was asked for.", "Start a new evaluation.")
         return retrieving.run(network, checksum, pairs, row.settings, progress(job)), None
     assert found.set is not None
     of = classifying.read_set(found.set, row.settings["variant"], row.settings["items"])

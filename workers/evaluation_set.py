@@ -22,6 +22,7 @@ from app.publish import publish_file
 from app.spreadsheets import neutral
 from app.tables import EvaluationSet
 from workers.evaluation_sets import NotRecognised, Recognised, Unreadable, open_picture, recognise, verify
+from workers.set_files import file_digests
 
 log = structlog.get_logger()
 
@@ -48,7 +49,10 @@ def run_read_set(job: RunningJob) -> None:
         raise Invalid(str(error), "Put the folder right and read it again.") from error
     found = _verified(job, root, found)
     numbers = numbered(found)
-    items_sha256 = write_items(row.id, found, numbers)
+    job.message = "Hashing the files"
+    with job.step():
+        pass
+    items_sha256 = write_items(row.id, found, numbers, file_digests(root, list(numbers), job.check))
     samples = _samples(found, numbers)
     for item_id in sorted(item_id for some in samples.values() for item_id in some):
         thumbnail(folders.thumbnail_file(row.id, items_sha256, numbers[item_id]), root, found.layout, item_id)
@@ -112,20 +116,20 @@ def _keep(
         kept.layout, kept.importer_version = found.layout, found.importer_version
         kept.report, kept.items_sha256 = report, items_sha256
         kept.licence = catalogue.known(found.layout).licence
-        actions.add_defaults(session, kept, found.classes)
+        actions.add_defaults(session, kept, found.classes, found.templates)
         job.message, job.done = "", job.total or 0
         details = {"pictures": pictures, "skipped": len(found.skipped), "differences": len(found.differences)}
         jobs.record(session, "evaluation_set.read", "evaluation_set", row.id, job_id=job.id, details=details)
 
 
-def write_items(set_id: int, found: Recognised, numbers: dict[str, int]) -> str:
-    """Publishes the items under the SHA-256 of what they are, and returns it."""
+def write_items(set_id: int, found: Recognised, numbers: dict[str, int], files: dict[str, str]) -> str:
+    """Publishes the items under the SHA-256 of what they are, with the digests of their `files`, and returns it."""
     rows = [
-        (variant, numbers[item.id], item.id, item.label, item.split, item.group)
+        (variant, numbers[item.id], item.id, item.label, item.split, item.group, files[item.id])
         for variant, items in found.variants.items()
         for item in items
     ]
-    names = ("variant", "number", "id", "label", "split", "group")
+    names = ("variant", "number", "id", "label", "split", "group", "file")
     columns: dict[str, Any] = dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
     sha256 = folders.digest(rows)
     folders.write_table(folders.items_file(set_id, sha256), columns)

@@ -1,9 +1,9 @@
 """After a run: its best epoch becomes a registered model, is measured, and what is not kept is deleted."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import structlog
 import torch
 
 from app import jobs
@@ -18,6 +18,11 @@ from app.training.settings import TrainingSettings
 from workers import packages
 from workers.measuring import measured
 from workers.ml.curves import BEST, CHECKPOINTS
+from workers.ml.trainer import LATEST, keep_best, readable_latest
+from workers.source import code_version
+from workers.training_data import refuse_withdrawn
+
+log = structlog.get_logger()
 
 
 def finish(job: RunningJob, run_id: int, start: Start, data: Data, folder: Path, best: int | None) -> None:
@@ -42,7 +47,14 @@ def _measure(job: RunningJob, run_id: int, data: Data) -> None:
         run = session.get_one(Run, run_id)
         model = session.get_one(Encoder, run.encoder_id)
         base = session.get(Encoder, run.base_id) if run.base_id else None
-    figures = measured(job, model, base, data, drawn=run.snapshot_id is None)
+    try:
+        figures = measured(job, model, base, data, drawn=run.snapshot_id is None)
+    except (jobs.Cancelled, jobs.LeaseLost):
+        raise
+    except Exception as error:  # the model is made, and whatever can't be measured takes nothing from it
+        log.exception("model_not_measured")
+        said = f"The model could not be measured: {jobs.last_line(error)}"
+        figures = {"notes": [*run.report.get("notes", []), said]}
     with job.step() as session:
         stored = session.get_one(Run, run_id, with_for_update=True)
         stored.report = stored.report | figures
@@ -61,11 +73,12 @@ def _register(job: RunningJob, run: Run, start: Start, checkpoint: Path, best: i
         package,
         name,
         licence=base.licence if base else "",
-        reaches=base.reaches_data if base else False,
+        reaches=bool(base and base.reaches_data) or bool(snapshot and snapshots.reaching(snapshot)),
         provenance=_provenance(run, snapshot, base, best),
     )
     try:
         with job.step() as session:
+            refuse_withdrawn(session, snapshot)
             made = encoders.add(session, row, job.id, job.requested_by)
             stored = session.get_one(Run, run.id, with_for_update=True)
             stored.encoder_id, stored.best_epoch = made.id, best
@@ -76,10 +89,24 @@ def _register(job: RunningJob, run: Run, start: Start, checkpoint: Path, best: i
         raise
 
 
+def best_kept(folder: Path, best_by: str) -> int | None:
+    """The best of a stopped run's epochs; its trainer may have been killed between the save and the link."""
+    saved = folder / CHECKPOINTS
+    readable_latest(saved)
+    if latest := _epoch_of(saved / LATEST):
+        keep_best(saved, best_by, latest)
+    return _epoch_of(saved / BEST)
+
+
+def _epoch_of(checkpoint: Path) -> int | None:
+    return torch.load(checkpoint, weights_only=True, mmap=True)["epoch"] if checkpoint.exists() else None
+
+
 def _refuse_another(checkpoint: Path, best: int | None) -> None:
     """The link is made at an epoch's border; where it is not of the best epoch, something else took its place."""
-    epoch = torch.load(checkpoint, weights_only=True, mmap=True)["epoch"] if checkpoint.exists() else None
-    if epoch is None or epoch != best:
+    if best is None:
+        raise Conflict("No epoch of this run is kept.", "Start it again with the same settings.")
+    if _epoch_of(checkpoint) != best:
         said = f"The checkpoint of epoch {best}, the best, is not there."
         raise Conflict(said, "Start the run again with the same settings.")
 
@@ -92,7 +119,7 @@ def _provenance(run: Run, snapshot: Snapshot | None, base: Encoder | None, best:
         "architecture": run.architecture,
         "command": run.command,
         "settings": run.settings,
-        "versions": run.report.get("versions", {}) | {"code": version("ipath-curator")},
+        "versions": run.report.get("versions", {}) | {"code": code_version()},
         "epoch": best,
         "data": run.report.get("data", {}),
     }
@@ -100,7 +127,7 @@ def _provenance(run: Run, snapshot: Snapshot | None, base: Encoder | None, best:
 
 def tidy(checkpoints: Path, keep: str) -> None:
     """Once the model is registered: deletes the checkpoints, or all but what going on needs."""
-    kept = {"epoch_latest.pt", BEST} if keep == "best_and_latest" else set()
+    kept = {LATEST, BEST} if keep == "best_and_latest" else set()
     for path in checkpoints.glob("*.pt"):
         if path.name not in kept:
             path.unlink()

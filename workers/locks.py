@@ -24,10 +24,13 @@ def key(*parts: object) -> int:
 
 
 @contextmanager
-def one_of(keys: Sequence[int], wait: Callable[[float], None]) -> Iterator[None]:
-    """Holds one of these locks while the block runs, and waits until one is free; `wait` may raise."""
+def one_of(keys: Sequence[int], wait: Callable[[float], None], look_again: float = LOOK_AGAIN) -> Iterator[None]:
+    """Holds one of these locks while the block runs, and waits until one is free; `wait` may raise.
+
+    It looks again every so many seconds.
+    """
     while (mine := _LOCKS.take(keys)) is None:
-        wait(LOOK_AGAIN)
+        wait(look_again)
     try:
         yield
     finally:

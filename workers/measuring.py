@@ -13,7 +13,7 @@ from app.jobs import RunningJob
 from app.tables import Candidate, DuplicateMember, Encoder, Post, Run
 from app.training.command import Data
 from workers.ml import forgetting
-from workers.ml.retrieval import retrieval
+from workers.ml.retrieval import caption_label, retrieval
 from workers.vectors import load
 
 
@@ -72,7 +72,7 @@ def held_out(data: Data, *, drawn: bool) -> list[Pair]:
     for key, files in found.items():
         caption = files["txt"].decode()
         labels, author = known.get(int(key), ((("pair", key),), key))
-        pairs.append(Pair(files["jpg"], caption, (*labels, ("caption", caption)), author))
+        pairs.append(Pair(files["jpg"], caption, (*labels, caption_label(caption)), author))
     return pairs
 
 

@@ -58,6 +58,7 @@ class Outcome:
     answers: Answers | None = None
     learned_from: list[str] = field(default_factory=list)  # items that a head learned from
     pairs: list[list[Any]] = field(default_factory=list)  # of a search, each item's author, post and group
+    files: dict[str, str] = field(default_factory=dict)  # of each item used or learned from, SHA-256 of what was seen
 
 
 def mean_statistic(truth: Codes, draws: list[Draw], count: int, *, ordered: bool = False) -> Statistic:
@@ -66,7 +67,7 @@ def mean_statistic(truth: Codes, draws: list[Draw], count: int, *, ordered: bool
         return statistic(truth, draws[0].predicted, count, draws[0].probabilities, ordered=ordered)
     each = [statistic(truth, one.predicted, count, ordered=ordered) for one in draws]
 
-    def of(weights: Any) -> dict[str, float]:
+    def of(weights: Any) -> dict[str, Any]:
         found = [one(weights) for one in each]
         return {name: sum(row[name] for row in found) / len(found) for name in found[0]}
 

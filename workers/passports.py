@@ -1,21 +1,24 @@
 """Passports of evaluations: written beside the predictions, and run again here from the pictures alone."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from pydantic import TypeAdapter, ValidationError
 
 from app.db import transaction
 from app.errors import Invalid
 from app.evaluation import folders, passport, queries
 from app.evaluation.passport import Answer, BadPassport, Here, Inputs, Passport
-from app.evaluation.policies import Task
+from app.evaluation.policies import USED_BY, Settings, Task
 from app.evaluation.queries import Pair, Shown
 from app.jobs import RunningJob
 from app.publish import publish_file
 from app.tables import ClassPrompts
 from workers import classifying, releases, retrieving
-from workers.classifying import Set, file_digests
+from workers.classifying import Set
 from workers.evaluating.features import preprocessing
 from workers.evaluating.features import versions as libraries
 from workers.evaluation_sets import IMPORTER_VERSION, Item, NotRecognised, recognise, verify
@@ -23,8 +26,11 @@ from workers.ml.encoder import Encoder as Network
 from workers.ml.encoder import WeightsUnavailable
 from workers.ml.weights import BadWeights
 from workers.outcome import Outcome
+from workers.set_files import is_there
 from workers.vectors import load, versions
 
+BARE = re.compile(r"\w[\w.-]*")  # an architecture's name or config; no address and no path, which may lead anywhere
+LOCAL = ("wording", "prompts", "on")  # numbers of rows here, which say nothing elsewhere
 SHORT = 16  # hex digits of a file's SHA-256 that a passport holds
 
 
@@ -37,7 +43,9 @@ def write(found: Shown, network: Network, outcome: Outcome, of: Set | None) -> s
         skipped=tuple(outcome.skipped),
         answers=tuple(answers(outcome)),
         truth=tuple(int(code) for code in outcome.answers.truth) if outcome.answers else (),
-        files=_files(of, outcome.columns["item"]) if of else (),
+        files=_short(outcome.files, outcome.columns["item"]),
+        learned_files=_short(outcome.files, outcome.learned_from),
+        learned_truth=_classes(outcome, of, outcome.learned_from) if of else (),
         figures={key: figure["value"] for key, figure in outcome.metrics["figures"].items()},
     )
     with publish_file(folders.passport_file(found.row.id)) as draft:
@@ -64,7 +72,7 @@ def _inputs(found: Shown, network: Network, outcome: Outcome) -> Inputs:
         preprocessing=vars(preprocessing(network)),
         precision=settings["precision"],
         logit_scale=network.logit_scale,
-        settings={name: value for name, value in settings.items() if name != "wording"} | {"network": spec} | pairs,
+        settings={name: value for name, value in settings.items() if name not in LOCAL} | {"network": spec} | pairs,
         seed=settings["seed"],
         versions=versions() | libraries(),
     )
@@ -74,8 +82,8 @@ def answers(outcome: Outcome) -> list[Answer]:
     """The first answer with its score for each class, further draws with that of what was said; ranks of a search."""
     columns = outcome.columns
     if outcome.answers is None:
-        ways = [name for name in columns if name.endswith(".group_aware")]
-        return [Answer.of(name, [], [[rank] for rank in columns[name]]) for name in ways]
+        ways = [name for name in columns if name.endswith((".strict", ".group_aware"))]
+        return [Answer.of(name, [], [[rank or 0.0] for rank in columns[name]]) for name in ways]  # 0: was not drawn
     first, *others = outcome.answers.draws
     made = [Answer.of("", first.predicted.tolist(), columns["scores"])]
     for place, one in enumerate(others, 1):
@@ -85,9 +93,15 @@ def answers(outcome: Outcome) -> list[Answer]:
     return made
 
 
-def _files(of: Set, ids: Sequence[str]) -> tuple[str, ...]:
-    known = file_digests(of, ids)
-    return tuple(known[id_][:SHORT] for id_ in ids) if all(known[id_] for id_ in ids) else ()
+def _short(files: Mapping[str, str], ids: Sequence[str]) -> tuple[str, ...]:
+    return tuple(files[id_][:SHORT] for id_ in ids)
+
+
+def _classes(outcome: Outcome, of: Set, ids: Sequence[str]) -> tuple[int, ...]:
+    assert outcome.answers is not None
+    codes = {label: code for code, label in enumerate(outcome.answers.classes)}
+    labels = {item.id: item.label for item in of.items}
+    return tuple(codes[labels[id_]] for id_ in ids)
 
 
 # --- running one again --------------------------------------------------------------------------
@@ -102,6 +116,7 @@ def run_replay(job: RunningJob) -> None:
         given = passport.from_bytes(folders.kept_passport(job.arguments["passport"]).read_bytes())
     except BadPassport as error:
         raise Invalid(str(error)) from error
+    _check(given)
     job.message = "Loading the model"
     with job.step():
         pass
@@ -112,6 +127,23 @@ def run_replay(job: RunningJob) -> None:
     result = _compared(given, outcome, here)
     with job.step():
         job.cursor, job.message = result, result["sentence"]
+
+
+def _check(given: Passport) -> None:
+    """Raises Invalid for a task or settings that can't be run; a passport may come from anybody."""
+    inputs = given.inputs
+    if inputs.task not in set(Task):
+        raise Invalid(f"The passport is of a task that this program does not know: {inputs.task[:40]}.")
+    needed = [name for name in USED_BY[Task(inputs.task)] if name not in LOCAL]
+    if missing := [name for name in needed if name not in inputs.settings]:
+        raise Invalid(f"The passport lacks the setting {', '.join(missing)}.", "Download it again.")
+    try:
+        TypeAdapter(Settings).validate_python({name: inputs.settings[name] for name in needed})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Invalid(f"The passport's setting {first['loc'][0]} can't be used: {first['msg']}.") from error
+    if inputs.task == Task.RETRIEVAL and len(inputs.settings.get("pairs", [])) != len(given.used):
+        raise Invalid("The passport does not say what its pairs belong to.", "Download it again.")
 
 
 def _network(inputs: Inputs, weights: str) -> tuple[Network, str]:
@@ -133,13 +165,21 @@ def _network(inputs: Inputs, weights: str) -> tuple[Network, str]:
 
 
 def _from_file(spec: dict[str, Any], weights: Path) -> tuple[Network, str]:
+    from workers.ml.clips import CONFIG, WEIGHTS
     from workers.ml.encoder import EncoderSpec, load_encoder
     from workers.vectors import sha256_at, spec_of
 
+    if weights.name == WEIGHTS and weights.with_name(CONFIG).is_file():
+        weights = weights.parent
     if weights.is_dir():
         network = load_encoder(EncoderSpec("open_clip", f"local-dir:{weights}"))
     else:
         model, gelu = str(spec.get("model", "")), bool(spec.get("quick_gelu"))
+        if not BARE.fullmatch(model):
+            raise Invalid(
+                f"The passport names the network {model[:80]}, which is no plain name of an architecture.",
+                "Register the model under Models.",
+            )
         network = load_encoder(replace(spec_of("open_clip", model, "", 0, gelu), pretrained=str(weights)))
     return network, sha256_at(network.file)
 
@@ -159,18 +199,33 @@ def _again(
     }
     if task is Task.RETRIEVAL:
         pairs = _pairs(given, root)
-        outcome = retrieving.run(network, checksum, pairs, inputs.settings, progress(job))
-        return outcome, Here(replace(inputs, **now), [pair.key for pair in pairs])
+        if not pairs:
+            _refuse_folder(given, "pairs")
+        outcome = retrieving.run(network, checksum, pairs, inputs.settings, progress(job), is_fresh=True)
+        return outcome, Here(replace(inputs, **now), [pair.key for pair in pairs], _known(outcome))
     if root is None:
-        raise Invalid("The pictures are missing.", "Give the folder of the set with --root.")
+        raise Invalid("The pictures are missing.", f"Give the folder of {inputs.set_name} with --root.")
+    if not any(is_there(root, id_) for id_ in given.used):
+        _refuse_folder(given, "items")
     of = _set(job, given, root)
     wording = ClassPrompts(
         names=dict(zip(inputs.classes, inputs.names, strict=False)), templates=list(inputs.templates)
     )
     outcome = classifying.run(task, network, checksum, of, inputs.settings, wording, progress(job))
     there = [item.id for item in of.items if item.id not in dict(outcome.skipped)]
-    digests = {id_: digest[:SHORT] for id_, digest in file_digests(of, there).items()} if given.files else {}
-    return outcome, Here(replace(inputs, **now, importer_version=IMPORTER_VERSION), there, digests)
+    labels = {item.id: item.label for item in of.items}
+    return outcome, Here(replace(inputs, **now, importer_version=IMPORTER_VERSION), there, _known(outcome), labels)
+
+
+def _refuse_folder(given: Passport, what: str) -> NoReturn:
+    raise Invalid(
+        f"None of the {len(given.used):,} {what} lie in that folder.",
+        f"Give the folder of {given.inputs.set_name} with --root: the one that holds {given.used[0]}.",
+    )
+
+
+def _known(outcome: Outcome) -> dict[str, str]:
+    return {id_: digest[:SHORT] for id_, digest in outcome.files.items()}
 
 
 def _set(job: RunningJob, given: Passport, root: Path) -> Set:
@@ -180,7 +235,7 @@ def _set(job: RunningJob, given: Passport, root: Path) -> Set:
     learned = _labelled(job, inputs, root, given.learned_from) if given.learned_from else []
     items = [*used, *learned]
     numbers = {item.id: number for number, item in enumerate(items, 1)}
-    return Set(root, inputs.layout, list(inputs.classes), items, numbers, False)
+    return Set(root, inputs.layout, list(inputs.classes), items, numbers, False, is_fresh=True)
 
 
 def _labelled(job: RunningJob, inputs: Inputs, root: Path, wanted: Sequence[str]) -> list[Item]:

@@ -4,7 +4,7 @@ import fcntl
 import json
 import tarfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -17,32 +17,13 @@ SEED = 20430
 SIDE = 96  # px
 
 
-@dataclass(frozen=True)
-class PracticeSet:
-    """Its shards as the trainer names them, and how many pairs each split has."""
-
-    train: str
-    val: str
-    train_pairs: int
-    val_pairs: int
-    shards: int
-
-
-def ensure(folder: Path) -> PracticeSet:
-    """The set in `folder`, which is written whole (2 to 5 s) unless it is there already."""
+def ensure(folder: Path) -> None:
+    """Writes the set to `folder` (2 to 5 s), whole, unless it is there already."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two workers may ask at once
         if not folder.exists():
             _write(folder)
-    last = f"{PRACTICE_SHARDS - 1:06d}"
-    return PracticeSet(
-        train=f"{folder}/train-{{000000..{last}}}.tar",
-        val=f"{folder}/val-000000.tar",
-        train_pairs=PRACTICE_TRAIN_PAIRS,
-        val_pairs=PRACTICE_VAL_PAIRS,
-        shards=PRACTICE_SHARDS,
-    )
 
 
 def _write(folder: Path) -> None:

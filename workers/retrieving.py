@@ -14,7 +14,7 @@ from workers.classifying import Progress
 from workers.evaluating.features import cache_name, features
 from workers.evaluating.statistics import Interval
 from workers.ml.encoder import Encoder as Network
-from workers.ml.retrieval import Both, Ranks, figures, one_a_label, ranks
+from workers.ml.retrieval import Both, Ranks, caption_label, figures, one_a_label, ranks
 from workers.ml.vectors import Vectors, l2_normalised
 from workers.outcome import Outcome, plain
 
@@ -22,11 +22,18 @@ EXAMPLES, SHOWN = 3, 6  # of each direction, good and bad ones; results of each
 
 
 def run(
-    network: Network, checksum: str, pairs: Sequence[Pair], settings: dict[str, Any], progress: Progress
+    network: Network,
+    checksum: str,
+    pairs: Sequence[Pair],
+    settings: dict[str, Any],
+    progress: Progress,
+    *,
+    is_fresh: bool = False,
 ) -> Outcome:
-    """Figures of the pairs whose picture can be read. Raises ValueError when fewer than two can."""
+    """Figures of the pairs whose picture can be read, of a fresh run without the cache. Raises ValueError when fewer
+    than two can."""
     by_sha = {pair.sha256: pair for pair in pairs}
-    cache = folders.features_folder() / cache_name(network, checksum, "blobs")
+    cache = None if is_fresh else folders.features_folder() / cache_name(network, checksum, "blobs")
     found = features(network, [(sha, partial(blobs().get, sha)) for sha in by_sha], cache=cache, progress=progress)
     place = {sha: at for at, sha in enumerate(found.ids)}
     kept = [pair for pair in pairs if pair.sha256 in place]
@@ -38,6 +45,7 @@ def run(
     skipped = [(pair.key, why[pair.sha256]) for pair in pairs if pair.sha256 in why]
     outcome = measured(kept, images, texts, settings["seed"])
     outcome.skipped = skipped
+    outcome.files = {pair.key: pair.digest for pair in kept}
     outcome.pairs = [[pair.author, pair.post_id, pair.group_id] for pair in kept]
     outcome.metrics |= {"made": found.made, "from_cache": len(found.ids) - found.made}
     return outcome
@@ -46,7 +54,7 @@ def run(
 def labels_of(pair: Pair) -> list[tuple[str, Any]]:
     """What makes pairs positives of each other: post, group of duplicates, caption."""
     grouped = [("group", pair.group_id)] if pair.group_id is not None else []
-    return [("post", pair.post_id), ("caption", " ".join(pair.caption.casefold().split())), *grouped]
+    return [("post", pair.post_id), caption_label(pair.caption), *grouped]
 
 
 def measured(pairs: Sequence[Pair], images: Vectors, texts: Vectors, seed: int) -> Outcome:
@@ -59,8 +67,9 @@ def measured(pairs: Sequence[Pair], images: Vectors, texts: Vectors, seed: int) 
     of = {"strict": (strict, [authors[row] for row in drawn]), "group_aware": (grouped, authors)}
     made: dict[str, Any] = {"figures": {}, "chance": {}, "undefined": {}}
     for how, (both, by) in of.items():
+        ks = [k for k in RANKS if k < len(by)]  # whoever looks at the whole pool finds everything
         for way in metrics.DIRECTIONS:
-            _add(made, f"{way}.{{}}.{how}", figures(_ranks(both, way), by, RANKS, seed))
+            _add(made, f"{way}.{{}}.{how}", ks, figures(_ranks(both, way), by, ks, seed))
     made |= {
         "n": len(pairs),
         "strict_n": len(drawn),
@@ -74,9 +83,9 @@ def _ranks(both: Both, way: str) -> Ranks:
     return both.text_to_image if way == "text_to_image" else both.image_to_text
 
 
-def _add(made: dict[str, Any], key: str, found: dict[str, Any]) -> None:
+def _add(made: dict[str, Any], key: str, ks: Sequence[int], found: dict[str, Any]) -> None:
     between = found["intervals"]
-    for name in (*(f"R@{k}" for k in RANKS), "median_rank", "mrr"):
+    for name in (*(f"R@{k}" for k in ks), "median_rank", "mrr"):
         interval = Interval(*between[name]) if between.get(name) else None
         short = key.format(name.lower().replace("@", ""))
         made["figures"][short] = plain(found[name], interval)

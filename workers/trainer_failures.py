@@ -8,10 +8,10 @@ from typing import Any
 from app.training.settings import TrainingSettings
 
 OUT_OF_MEMORY = re.compile(
-    r"out of memory|OutOfMemoryError|can't allocate memory|not enough memory|Cannot allocate memory"
-    r"|DataLoader worker \(pid \d+\) is killed by signal: Killed|exitcode *: -9",
+    r"out of memory|OutOfMemoryError|can't allocate memory|not enough memory|Cannot allocate memory",
     re.IGNORECASE,
 )
+KILLED = re.compile(r"DataLoader worker \(pid \d+\) is killed by signal: Killed|exitcode *: -9", re.IGNORECASE)
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|file write failed|unexpected pos", re.IGNORECASE)
 GPU_LOST = re.compile(
     r"no CUDA-capable device|device handle|CUDA error: (unspecified|unknown|device)|GPU is lost|fallen off the bus"
@@ -37,13 +37,18 @@ def not_a_number(settings: TrainingSettings, at: str, epoch: int) -> Failure:
     return Failure(said, f"Lower the learning rate, such as to {lower:g}.", {"learning_rate": lower})
 
 
-def out_of_memory(settings: TrainingSettings) -> Failure:
+def stuck(minutes: int, epoch: int) -> Failure:
+    said = f"The trainer made no step for {minutes:,} minutes. {kept(epoch)}"
+    return Failure(said, "Resume it; where that stops again, start a run with fewer loaders or a smaller batch.")
+
+
+def out_of_memory(settings: TrainingSettings, said: str) -> Failure:
     """The offer takes as many pairs a step, half of them at a time."""
     batch, gathered = settings.batch_size // 2, settings.accumulate * 2
     if batch < 2:
-        return Failure("Out of memory at the smallest batch.", "Choose a smaller model or checkpoint gradients.")
+        return Failure(f"{said} at the smallest batch.", "Choose a smaller model or checkpoint gradients.")
     return Failure(
-        f"Out of memory at batch {settings.batch_size:,}.",
+        f"{said} at batch {settings.batch_size:,}.",
         f"Try batch {batch:,} with {gathered} steps gathered.",
         {"batch_size": batch, "accumulate": gathered},
     )
@@ -51,8 +56,10 @@ def out_of_memory(settings: TrainingSettings) -> Failure:
 
 def explain(settings: TrainingSettings, said: str, code: int | None, epoch: int) -> Failure:
     """Of a trainer that ended with `code` before its last step, with `epoch` saved."""
-    if OUT_OF_MEMORY.search(said) or code == -signal.SIGKILL:
-        return out_of_memory(settings)
+    if OUT_OF_MEMORY.search(said):
+        return out_of_memory(settings, "Out of memory")
+    if KILLED.search(said) or code == -signal.SIGKILL:
+        return out_of_memory(settings, "It was killed, probably because memory ran out,")
     if GPU_LOST.search(said):
         return Failure(f"The GPU was lost: {last_line(said)} {kept(epoch)}", "Resume when it is back.")
     if line := last_line(said):

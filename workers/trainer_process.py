@@ -28,7 +28,8 @@ class TrainerProcess:
 
     def __enter__(self) -> "TrainerProcess":
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), _python_path())))}
+        path = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
         with self.log.open("ab") as output:
             self.said_before = output.tell()
             self.process = subprocess.Popen(
@@ -86,10 +87,6 @@ class TrainerProcess:
             return [first, *first.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
-
-
-def _python_path() -> str:
-    return os.environ.get("PYTHONPATH", "")
 
 
 def count_gpus() -> int:

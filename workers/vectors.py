@@ -23,6 +23,7 @@ from app.prefilter import queries
 from app.publish import sha256_of
 from app.storage import blobs
 from app.tables import Embedding, Encoder, EncoderKind, Weights
+from workers.source import code_version
 
 if TYPE_CHECKING:
     from workers.ml.encoder import Encoder as LoadedEncoder
@@ -90,11 +91,19 @@ def sha256_at(path: str | Path) -> str:
 
 
 def load(encoder: Encoder) -> "LoadedEncoder":
-    """The network of a row. Raises WeightsUnavailable, BadWeights when its files are not those that were registered."""
+    """The network of a row. Raises WeightsUnavailable, BadWeights when it is not the one that was registered."""
+    from workers.ml.weights import BadWeights
+
     if encoder.model.startswith(FOLDER):
         refuse_changed(model_folder(encoder.package), encoder.provenance.get("files", {}), but=WEIGHTS)
     pretrained = encoder.pretrained if encoder.weights is Weights.TRAINED else ""
-    return loaded(encoder.source, encoder.model, pretrained, encoder.seed, encoder.quick_gelu, encoder.checksum)
+    network = loaded(encoder.source, encoder.model, pretrained, encoder.seed, encoder.quick_gelu, encoder.checksum)
+    if network.width != encoder.width:
+        raise BadWeights(
+            f"{encoder.name} gives vectors of {network.width} numbers now, not {encoder.width} as it was registered; "
+            "register it as another model."
+        )
+    return network
 
 
 def refuse_changed(folder: Path, files: Mapping[str, Mapping[str, Any]], but: str = "") -> None:
@@ -239,8 +248,9 @@ def row_of(network: "LoadedEncoder", source: str, model: str, pretrained: str) -
 
 def versions() -> dict[str, str]:
     """The code and the libraries that decide what vectors a model gives."""
-    packages = {"code": "ipath-curator", "open_clip": "open_clip_torch", "timm": "timm", "torch": "torch"}
-    return {name: version(package) for name, package in packages.items()} | {"python": python_version()}
+    packages = {"open_clip": "open_clip_torch", "timm": "timm", "torch": "torch"}
+    libraries = {name: version(package) for name, package in packages.items()}
+    return {"code": code_version(), **libraries, "python": python_version()}
 
 
 def _register(session: Session, row: Encoder) -> Encoder:

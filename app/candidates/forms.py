@@ -44,6 +44,7 @@ class ListForm(BaseModel):
     import_id: int | None = Field(None, ge=1, le=2**62)
     post: int | None = Field(None, ge=1, le=2**62)
     stopped: str = ""
+    reason: Annotated[str, StringConstraints(max_length=40)] = ""
     found: str = ""
     stage: str = ""
     low: float | None = None
@@ -104,6 +105,7 @@ class ListForm(BaseModel):
             import_id=self.import_id,
             post_id=self.post,
             stopped_by=self.stopped,
+            reason=self.reason,
             found=self.found,
             stage=self.stage,
             low=self.low,

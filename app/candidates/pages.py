@@ -19,6 +19,7 @@ from app.curation.proposals import ShownCaption
 from app.errors import NotFound
 from app.prefilter import held
 from app.prefilter.caption_diff import Piece, word_diff
+from app.prefilter.field_rules import fields_in
 from app.prefilter.held import Held
 from app.prefilter.queries import reviewed_languages, thresholds
 from app.tables import CandidateState, EvidenceKind, ReviewKind, Source
@@ -70,6 +71,8 @@ def candidate_page(session: Session, actor: Actor, candidate_id: int) -> Candida
     sees_state = policies.sees_state(actor, slots)
     sees_reviews = policies.sees_reviews(actor, candidate.state, slots)
     found = curation.findings(session, candidate_id)
+    told = found if sees_state else {}  # who may be handed an audit would read from them that it was stopped
+    caption = proposals.caption(session, shown)
     published = queries.caption_text(session, candidate.settled_caption_id) if sees_state else None
     fields, fields_from = fields_of(session, shown, found, sees_state)
     snapshots = past.frozen_in(session, candidate_id) if sees_state else []
@@ -85,11 +88,11 @@ def candidate_page(session: Session, actor: Actor, candidate_id: int) -> Candida
         source=queries.source_of(session, candidate),
         author=queries.author_label(shown.author),
         published=published,
-        caption=proposals.caption(session, shown),
+        caption=caption if sees_state else caption.without_makers(),
         changed=word_diff(shown.offered, published) if published else (),
-        verdicts=verdicts(found, thresholds(session), reviewed_languages(session), held.actions(session)),
-        boxes=[box for stage in ("panels", "writing", "faces") for box in boxes(found.get(stage))],
-        crop=crop or crops.offered(found.get("panels"), shown.image),
+        verdicts=verdicts(told, thresholds(session), reviewed_languages(session), held.actions(session)),
+        boxes=[box for stage in ("panels", "writing", "faces") for box in boxes(told.get(stage))],
+        crop=crop or crops.offered(told.get("panels"), shown.image),
         crop_taken=bool(crop),
         masks=(taken or {}).get("masks", ()),
         to_cover=crops.masks_offered(found.get("writing"), found.get("faces"), held.actions(session), shown.image),
@@ -102,7 +105,7 @@ def candidate_page(session: Session, actor: Actor, candidate_id: int) -> Candida
         copies=[copy for copy in copies if copy.candidate_id != candidate_id],
         siblings=curation.siblings(session, actor, shown.post.id),
         snapshots=snapshots,
-        history=history(session, actor, shown, given, snapshots, sees_reviews),
+        history=history(session, actor, shown, given, snapshots, sees_state, sees_reviews),
         withheld=is_withheld(candidate.state, candidate.flag_origin, candidate.stopped_by),
         reviews_hidden=not sees_reviews,
         submission_id=uuid4(),
@@ -110,11 +113,12 @@ def candidate_page(session: Session, actor: Actor, candidate_id: int) -> Candida
 
 
 def fields_of(
-    session: Session, shown: curation.Shown, found: Mapping[str, curation.Found], settled_too: bool
+    session: Session, shown: curation.Shown, found: Mapping[str, curation.Found], sees_state: bool
 ) -> tuple[Mapping[str, Any], str]:
     """Organ, stain and so on by the review that settled it, else by rules and the model; and who says so."""
-    settled = queries.review_fields(session, shown.candidate.settled_by) if settled_too else None
-    if settled:
+    if not sees_state:  # which stages looked would tell
+        return fields_in(shown.offered), "by rules, unchecked"
+    if settled := queries.review_fields(session, shown.candidate.settled_by):
         return settled, "by its reviewer"
     answered = curation.answered_fields(session, found.get("llm"))
     by_whom = "by rules and the language model, unchecked" if answered else "by rules, unchecked"
@@ -132,6 +136,7 @@ def history(
     shown: curation.Shown,
     given: Sequence[past.PastReview],
     snapshots: Sequence[past.Frozen],
+    sees_state: bool,
     sees_reviews: bool,
 ) -> list[timeline.Moment]:
     """All that happened, as far as this person may know it; their own reviews they always see."""
@@ -140,7 +145,7 @@ def history(
         timeline.posted(shown.post, queries.author_label(shown.author)),
         *timeline.imported(past.entries(session, candidate_id), actor),
         *timeline.filtered(
-            past.findings(session, candidate_id),
+            past.findings(session, candidate_id) if sees_state else (),
             thresholds(session),
             reviewed_languages(session),
             held.actions(session),

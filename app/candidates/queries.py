@@ -1,7 +1,7 @@
 """What the candidate pages read. The person who asks is always an argument."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +40,7 @@ from app.tables import (
     FindingNow,
     FlagOrigin,
     Image,
+    Outcome,
     Post,
     Review,
     SnapshotMember,
@@ -90,9 +91,10 @@ def shown_to_reviewers() -> ColumnElement[bool]:
 
 
 def screened() -> ColumnElement[bool]:
-    """Every stage that looks for private details has looked at the candidate as it is."""
+    """Every stage that looks for private details has looked at the candidate as it is; one that failed has not."""
     of_candidate = (FindingNow.candidate_id == Candidate.id) & FindingNow.stale.is_(False)
-    looked = select(func.count()).where(of_candidate, FindingNow.stage.in_(OF_STAGE))
+    could_look = FindingNow.outcome == literal(Outcome.OK, FindingNow.outcome.type, literal_execute=True)
+    looked = select(func.count()).where(of_candidate, could_look, FindingNow.stage.in_(OF_STAGE))
     return looked.correlate(Candidate).scalar_subquery() == len(OF_STAGE)
 
 
@@ -125,6 +127,7 @@ def slots(session: Session, actor: Actor, candidate_id: int) -> Slots:
 class Filter:
     """What to list. `states` holds states and `open`: what the asker may still be handed.
 
+    `reason` is what the stage that stopped a candidate calls it, such as `too small`.
     `found` is a stage and a kind of private detail that it finds, such as `writing.name`.
     """
 
@@ -133,6 +136,7 @@ class Filter:
     import_id: int | None = None
     post_id: int | None = None
     stopped_by: str = ""
+    reason: str = ""
     found: str = ""
     stage: str = ""
     low: float | None = None
@@ -144,7 +148,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Listed:
-    """A candidate in the list. `state` is None while it is hidden; `score` is of the stage asked for."""
+    """A candidate in the list. `score` is of the stage asked for; None, as `state` and `stopped_by`, while hidden."""
 
     id: int
     sha256: str
@@ -207,7 +211,9 @@ def ids_of(actor: Actor, wanted: Filter) -> Select[int]:
     if wanted.low is not None or wanted.high is not None:
         of_stage = scored.stage == (wanted.stage or "domain")
         statement = statement.join(scored, (scored.candidate_id == Candidate.id) & of_stage)
-    return _scored_between(_filtered(statement, actor, wanted), wanted)
+    statement = _scored_between(_filtered(statement, actor, wanted), wanted)
+    tells_verdict = wanted.stopped_by or wanted.reason or wanted.low is not None or wanted.high is not None
+    return statement.where(~_hidden_from(actor)) if tells_verdict else statement
 
 
 def _scored_between(statement: Select[Any], wanted: Filter) -> Select[Any]:
@@ -228,9 +234,11 @@ def _listed(
     score: float | None,
     evidence: dict[str, Any] | None,
 ) -> Listed:
-    state = candidate.state if sees_state(actor, Slots(open_, reviewed)) else None
     fields = (evidence or {}).get("fields") or {}
-    return Listed(candidate.id, sha256, caption, source, state, candidate.stopped_by, score, fields)
+    listed = Listed(candidate.id, sha256, caption, source, candidate.state, candidate.stopped_by, score, fields)
+    if sees_state(actor, Slots(open_, reviewed)):
+        return listed
+    return replace(listed, state=None, stopped_by=None, score=None)
 
 
 def _filtered(statement: Select[Any], actor: Actor, wanted: Filter) -> Select[Any]:
@@ -245,6 +253,8 @@ def _filtered(statement: Select[Any], actor: Actor, wanted: Filter) -> Select[An
             statement = statement.where(column == value)
     if wanted.organs or wanted.stains:
         statement = statement.where(_has_fields(organ=wanted.organs, stain=wanted.stains))
+    if wanted.reason:
+        statement = statement.where(_stopped_as(wanted.reason))
     if wanted.found:
         statement = statement.where(_has_kind(*wanted.found.split(".", 1)))
     if wanted.before is not None:
@@ -266,6 +276,12 @@ def _has_fields(**wanted: Sequence[str]) -> ColumnElement[bool]:
         if chosen
     ]
     return exists().where(of_candidate, *values).correlate(Candidate)
+
+
+def _stopped_as(label: str) -> ColumnElement[bool]:
+    now = aliased(FindingNow)
+    of_candidate = (now.candidate_id == Candidate.id) & (now.stage == Candidate.stopped_by)
+    return exists().where(of_candidate, now.label == label).correlate(Candidate)
 
 
 def _has_kind(stage: str, kind: str) -> ColumnElement[bool]:

@@ -6,6 +6,7 @@ from typing import Any
 from app.candidates.forms import By, ListForm
 from app.candidates.policies import OPEN
 from app.curation.vocabulary import FIELDS
+from app.prefilter.funnel import reason_words
 from app.prefilter.privacy import TITLES, PrivateKind
 from app.prefilter.stages import BY_NAME
 
@@ -47,6 +48,8 @@ def _narrowed(wanted: ListForm, sources: Mapping[int, str]) -> list[tuple[str, C
         more.append(("One post", {"post": None}))
     if wanted.stopped:
         more.append((f"Stopped by {BY_NAME[wanted.stopped].title}", {"stopped": ""}))
+    if wanted.reason:
+        more.append((reason_words(wanted.stopped, wanted.reason).capitalize(), {"reason": ""}))
     if wanted.found:
         stage, _, kind = wanted.found.partition(".")
         place = "caption" if stage == "private" else "picture"

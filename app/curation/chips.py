@@ -7,11 +7,12 @@ from typing import Any
 from app.curation.queries import Found
 from app.prefilter.languages import LANGUAGES, language_name
 from app.prefilter.privacy import Action, counted
+from app.prefilter.stages import BY_NAME
 
 Actions = Mapping[str, str]
 
 LET_THROUGH = "let through by an admin"
-OF_TEXT = {Action.WARN: "left in, check", Action.REDACT: "left out", Action.HOLD: LET_THROUGH}
+OF_TEXT = {Action.WARN: "left in, check", Action.REDACT: "left out", Action.HOLD: f"left out, {LET_THROUGH}"}
 OF_PICTURE = {Action.WARN: "check", Action.REDACT: "to be covered", Action.HOLD: LET_THROUGH}
 
 
@@ -61,9 +62,11 @@ def _caption(found: Found | None) -> Chip | None:
 
 
 def _private(found: Mapping[str, Found], stage: str, actions: Mapping[str, Actions]) -> list[Chip]:
-    """One chip for each thing that is done about the kinds that a stage found."""
+    """One chip for each thing that is done about the kinds that a stage found, or that it could not look."""
     one = found.get(stage)
-    listed = one.evidence.get("kinds") if one and one.outcome == "ok" else None
+    if one and one.outcome != "ok":
+        return [Chip(f"{BY_NAME[stage].title} not checked", tone="warn", icon="alert")]
+    listed = one.evidence.get("kinds") if one else None
     kinds: dict[str, int] = listed if isinstance(listed, dict) else {}
     made = []
     for action, says in (OF_TEXT if stage == "private" else OF_PICTURE).items():

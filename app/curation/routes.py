@@ -19,6 +19,7 @@ from app.operations.queries import overview
 from app.operations.tallies import candidate_counts
 from app.prefilter.caption_diff import word_diff
 from app.tables.review import Purpose, ReviewKind
+from app.training import queries as training
 from app.web.deps import Admin, Anyone, FormDep, Reviewer, RowId, RowNumber, SessionDep, parse
 from app.web.flash import flash
 from app.web.responses import is_htmx, redirect
@@ -32,7 +33,8 @@ PAGE = "curation/review.html"
 @router.get("/", name="home")
 def home(request: Request, session: SessionDep, actor: Anyone) -> Response:
     if actor.is_admin:
-        return render(request, "curation/home_admin.html", {"overview": overview(session)})
+        context = {"overview": overview(session), "has_runs": training.has_any(session)}
+        return render(request, "curation/home_admin.html", context)
     if not actor.reviews:
         return redirect(request, request.url_for("snapshots").path)
     return render(request, "curation/home.html", home_context(session, actor))

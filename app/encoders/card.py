@@ -7,6 +7,7 @@ from app.encoders.figures import Figure
 from app.encoders.policies import REACH, origin, snippet
 from app.encoders.queries import Shown, Step
 from app.tables import Weights
+from app.training.settings import title_of
 
 CARD = "README.md"
 LIMITS = """\
@@ -73,7 +74,8 @@ def _step(step: Step) -> str:
     on = f"snapshot v{step.snapshot:04d}" if step.snapshot else "the drawn practice set"
     pairs = f" ({data['pairs']:,} pairs)" if "pairs" in data else ""
     base = f"from {cell(step.base.name)}" if step.base else f"from random weights of {cell(run.architecture)}"
-    return f"Run {run.id} on {on}{pairs}, {base}; recipe {cell(run.recipe)}, best epoch {run.best_epoch or 'unknown'}."
+    best = f"best epoch {run.best_epoch or 'unknown'}"
+    return f"Run {run.id} on {on}{pairs}, {base}; recipe {cell(title_of(run.recipe))}, {best}."
 
 
 def _how(one: Shown) -> list[str]:

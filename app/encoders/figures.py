@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.training.policies import recall as mean_recall
+
+CHOSE_IT = "{pool} validation pairs, by which its epoch was chosen"
 DIRECTIONS = {"image_to_text": "image to text", "text_to_image": "text to image"}
 KINDS = {  # what is right, in words, and which figures are shown of it
-    "strict": ("strict: {pool} validation pairs that share no post, group or caption", ("R@1", "R@10")),
-    "grouped": ("all {pool} validation pairs; what shares a post, group or caption counts as right", ("R@10",)),
+    "strict": (f"{CHOSE_IT}; strict: none share a post, group or caption", ("R@1", "R@10")),
+    "grouped": (f"{CHOSE_IT}; what shares a post, group or caption counts as right", ("R@10",)),
 }
 
 
@@ -41,9 +44,7 @@ def figures_of(report: Mapping[str, Any], validation: Mapping[str, Any], epoch: 
 def recall(report: Mapping[str, Any], validation: Mapping[str, Any]) -> float | None:
     """R@10 as one number: the mean of both directions, strict where it was measured."""
     strict = (report.get("retrieval") or {}).get("strict") or {}
-    values = [strict[way]["R@10"] if way in strict else validation.get(f"{way}_R@10") for way in DIRECTIONS]
-    known = [float(value) for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(DIRECTIONS) else None
+    return mean_recall({**validation, **{f"{way}_R@10": found["R@10"] for way, found in strict.items()}})
 
 
 def zero_shot(report: Mapping[str, Any]) -> float | None:
@@ -58,7 +59,7 @@ def _recall(k: str, kind: str, way: str, found: Mapping[str, Any]) -> Figure:
 
 
 def _by_trainer(validation: Mapping[str, Any], epoch: int | None) -> list[Figure]:
-    protocol = f"validation pairs of its run after epoch {epoch}, all in one pool, by open_clip's trainer"
+    protocol = f"validation pairs of its run, by which epoch {epoch} was chosen, in one pool, by open_clip's trainer"
     return [
         Figure(f"R@{k}, {words}", float(validation[f"{way}_R@{k}"]), protocol)
         for k in (1, 10)

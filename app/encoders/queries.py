@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeVarTuple
 
 from sqlalchemy import ColumnElement, Select, and_, any_, exists, func, literal, not_, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 from sqlalchemy.types import BigInteger
 
 from app import jobs
@@ -33,6 +34,7 @@ from app.tables import (
 )
 
 Row = TypeVarTuple("Row")
+MOST_FAILED = 5  # that a page lists
 COUNTS = "embeddings"  # the tally's name
 KINDS = ("register_encoder", "switch_encoder", "index_encoder", "delete_encoder", "package_model")
 
@@ -247,16 +249,26 @@ def registered_by(session: Session, job_id: int) -> Encoder:
 # --- jobs ---------------------------------------------------------------------------------------
 
 
-def open_jobs(session: Session) -> list[Job]:
-    """The encoders' jobs that wait or run, oldest first."""
-    statement = select(Job).where(Job.kind.in_(KINDS), Job.state.in_(jobs.OPEN)).order_by(Job.id)
+def open_jobs(session: Session, encoder_id: int | None = None) -> list[Job]:
+    """The encoders' jobs that wait or run, oldest first; of one encoder only its own."""
+    statement = select(Job).where(_about(encoder_id), Job.state.in_(jobs.OPEN)).order_by(Job.id)
     return list(session.scalars(statement))
 
 
-def last_failed(session: Session) -> Job | None:
-    """The newest of the encoders' jobs, if it failed."""
-    newest = session.scalars(select(Job).where(Job.kind.in_(KINDS)).order_by(Job.id.desc()).limit(1)).one_or_none()
-    return newest if newest and newest.state is JobState.FAILED else None
+def failed_jobs(session: Session, encoder_id: int | None = None) -> list[Job]:
+    """The encoders' jobs that failed in the last week and that nobody asked for again since, the newest first."""
+    later = aliased(Job)
+    again = exists().where(later.kind == Job.kind, later.arguments == Job.arguments, later.id > Job.id)
+    recent = Job.created_at > func.clock_timestamp() - timedelta(days=7)
+    failed = (Job.state == JobState.FAILED) & recent & ~again
+    return list(
+        session.scalars(select(Job).where(_about(encoder_id), failed).order_by(Job.id.desc()).limit(MOST_FAILED))
+    )
+
+
+def _about(encoder_id: int | None) -> ColumnElement[bool]:
+    ours = Job.kind.in_(KINDS)
+    return ours if encoder_id is None else ours & (Job.arguments["encoder"].as_integer() == encoder_id)
 
 
 def open_job(session: Session, kind: str, encoder_id: int) -> Job | None:

@@ -13,6 +13,7 @@ from app.encoders.policies import INDEX_FROM, INDEXABLE_WIDTH, REACH, no_downloa
 from app.errors import Conflict, Invalid
 from app.operations.sentences import job_label
 from app.prefilter.stages import STAGES
+from app.training.settings import title_of
 from app.web.deps import Admin, DataReader, FormDep, RowId, SessionDep, parse
 from app.web.downloads import tar_response
 from app.web.flash import flash
@@ -113,9 +114,10 @@ def model_page(
 ) -> Response:
     one = queries.one_shown(session, encoder_id)
     folder = downloads.folder_of(one.encoder)
-    context = _running(session) | {
+    context = _running(session, encoder_id) | {
         "one": one,
         "steps": queries.line(session, encoder_id),
+        "title_of": title_of,
         "images": queries.images(session),
         "origin": origin,
         "titles": TITLES,
@@ -133,11 +135,11 @@ def model_page(
 TITLES = {stage.name: stage.title for stage in STAGES}
 
 
-def _running(session: Session) -> dict[str, Any]:
-    """The models' jobs, which every page of models shows."""
+def _running(session: Session, encoder_id: int | None = None) -> dict[str, Any]:
+    """The jobs of all models, which their list shows, or of one, which its page shows."""
     return {
-        "running": queries.open_jobs(session),
-        "failed": queries.last_failed(session),
+        "running": queries.open_jobs(session, encoder_id),
+        "failed": queries.failed_jobs(session, encoder_id),
         "served": presence.served_queues(session),
         "job_label": job_label,
     }

@@ -85,18 +85,24 @@ def go_on(session: Session, actor: Actor, set_id: int) -> None:
 # --- wordings -----------------------------------------------------------------------------------
 
 
-def add_defaults(session: Session, row: EvaluationSet, classes: Sequence[str]) -> None:
+def add_defaults(session: Session, row: EvaluationSet, classes: Sequence[str], own: Sequence[str] = ()) -> None:
     """The wordings that the catalogue has for a set's classes, as the first versions, unless there are any.
 
-    Protocols of others come first and ours last: the newest version is what an evaluation takes by itself.
+    Protocols of others come first, with the set's `own` templates, and ours last: the newest version is what an
+    evaluation takes by itself.
     """
     layout = wording_layout(row)
     if queries.newest_wording(session, layout):
         return
-    presets = catalogue.wordings(row.layout, tuple(classes))
-    for version, default in enumerate(reversed(presets.values()), 1):
-        note = f"{default.title}, {default.version}. {default.source}"
-        values = {"names": default.names, "templates": default.templates, "note": note}
+    presets = [*reversed(catalogue.wordings(row.layout, tuple(classes)).values())]
+    worded: list[dict[str, Any]] = [
+        {"names": one.names, "templates": one.templates, "note": f"{one.title}, {one.version}. {one.source}"}
+        for one in presets
+    ]
+    short = [one for one in own if len(one) <= TEXT_LIMIT][:TEMPLATES_LIMIT]
+    if short:
+        worded.insert(0, {"names": presets[-1].names, "templates": short, "note": "The set's own templates."})
+    for version, values in enumerate(worded, 1):
         statement = insert(ClassPrompts).values(layout=layout, version=version, **values)
         session.execute(statement.on_conflict_do_nothing())
 
@@ -211,7 +217,7 @@ def _start(session: Session, actor: Actor, one: Planned) -> Evaluation:
             session,
             "evaluate",
             WorkQueue.GPU,
-            {"evaluation": row.id, "model": one.encoder.name, "on": one.on},
+            {"evaluation": row.id, "task": one.task.value, "model": one.encoder.name, "on": one.on},
             unit="pairs" if one.task is Task.RETRIEVAL else "pictures",
             dedupe=f"evaluate:{row.id}",
             requested_by=actor.user_id,
@@ -251,3 +257,18 @@ def again(session: Session, actor: Actor, evaluation_id: int) -> Evaluation:
     found.row.job_id = jobs.retry(session, found.job, actor.user_id).id
     session.flush()
     return found.row
+
+
+def delete(session: Session, actor: Actor, evaluation_id: int, confirm: str) -> None:
+    """Deletes an evaluation with its predictions and passport. Raises Invalid, Conflict while it waits or runs."""
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))  # nobody tries it again meanwhile
+    found = queries.evaluation(session, evaluation_id)
+    if confirm != str(evaluation_id):
+        raise Invalid(f"Type {evaluation_id} to go on.", fields={"confirm": f"Type {evaluation_id} to go on."})
+    if found.is_open:
+        raise Conflict("This evaluation waits or runs.", "Cancel it first.")
+    details = {"model": found.encoder.name, "on": found.on, "task": found.row.task.value}
+    session.delete(found.row)
+    session.flush()
+    folders.delete(evaluation_id)
+    jobs.record(session, "evaluation.deleted", "evaluation", evaluation_id, user_id=actor.user_id, details=details)

@@ -1,6 +1,7 @@
 """What is known of the published evaluation sets, and the words that stand for their classes: data, read from JSON."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,6 +73,17 @@ def sets() -> dict[str, KnownSet]:
 def known(layout: str) -> KnownSet:
     """Raises KeyError for a layout that can't be read."""
     return sets()[layout]
+
+
+def marks(layout: str, report: Mapping[str, Any], variant: str) -> tuple[str, ...]:
+    """What forbids to set the figures of a set's variant beside published ones; `report` is that of the set."""
+    leaks = known(layout).variant(variant).leak_safe is False
+    return (*(("not as published",) if report.get("differences") else ()), *(("leaks",) if leaks else ()))
+
+
+def leak_safe(layout: str, report: Mapping[str, Any]) -> list[Variant]:
+    """The variants of a set that was read whose sides share no patient, slide or original."""
+    return [one for one in known(layout).variants if one.leak_safe and one.name in report["variants"]]
 
 
 def wordings(layout: str, classes: tuple[str, ...] = ()) -> dict[str, Wording]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def of_set(set_id: int) -> Path:
 
 
 def items_file(set_id: int, items_sha256: str) -> Path:
-    """One reading of the folder: columns variant, number, id, label, split, group; pictures are numbered from 1."""
+    """One reading of the folder: columns variant, number, id, label, split, group, file (its SHA-256)."""
     return of_set(set_id) / f"items-{items_sha256[:16]}.parquet"
 
 
@@ -87,6 +88,11 @@ def thumbnail_file(set_id: int, items_sha256: str, number: int) -> Path:
 
 def of_evaluation(evaluation_id: int) -> Path:
     return settings().evaluations_path / str(evaluation_id)
+
+
+def delete(evaluation_id: int) -> None:
+    """Deletes all that an evaluation left; features of pictures stay, others use them too."""
+    shutil.rmtree(of_evaluation(evaluation_id), ignore_errors=True)
 
 
 def passport_file(evaluation_id: int) -> Path:

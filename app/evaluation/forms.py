@@ -105,6 +105,10 @@ class MatrixChoice(BaseModel):
     protocols: Annotated[str, Field(pattern="^(newest|all)$")] = "newest"
 
 
+class DeleteForm(BaseModel):
+    confirm: str = ""
+
+
 class GapsForm(BaseModel):
     """Which place of the table to fill; without a model, all of it."""
 

@@ -1,13 +1,14 @@
 """Models × sets as a heat table: figures, intervals, chance, what differs from a baseline by more than chance. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from app import jobs
-from app.evaluation import metrics
-from app.evaluation.policies import Task, protocol
+from app.evaluation import catalogue, metrics
+from app.evaluation.policies import BOOTSTRAP, DRAWS, Task, protocol
 from app.evaluation.queries import Measured
+from app.tables import EvaluationSet
 
 SHADES = 6
 ALPHA = 0.05
@@ -15,7 +16,8 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Column:
-    """One set (or snapshot) under one protocol: what stands in it is comparable."""
+    """One set (or snapshot) under one protocol: what stands in it is comparable. `marks` say what of it is not as
+    published."""
 
     key: str
     on: str
@@ -24,17 +26,19 @@ class Column:
     protocol: str
     chance: float | None = None
     n: int = 0
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A model against the baseline on the same items: 95 % interval, and p after Holm over the whole table."""
+    """A model against the baseline on the same items: 95 % interval, and p after Holm over the sets of the table."""
 
     value: float
     low: float
     high: float
     p: float
     is_sure: bool
+    test: str
 
 
 @dataclass(frozen=True)
@@ -87,16 +91,42 @@ class Matrix:
         return sum(1 for row in self.rows for cell in row.cells if cell is None)
 
     @property
+    def is_measured(self) -> bool:
+        return any(cell and cell.value is not None for row in self.rows for cell in row.cells)
+
+    @property
+    def is_beyond(self) -> str:
+        """Says so where a bootstrap has too few draws to find anything among so many sets."""
+        found = [[cell.difference for cell in row.cells if cell and cell.difference] for row in self.rows]
+        most = max((len(some) for some in found if any(one.test == BOOTSTRAP for one in some)), default=0)
+        can = most * 2 / (DRAWS + 1) < ALPHA
+        return "" if can else f"Among {most} sets a difference can't be decided by {DRAWS:,} draws."
+
+    @property
+    def tests(self) -> list[str]:
+        """Those that its differences were tested by."""
+        return sorted({cell.difference.test for row in self.rows for cell in row.cells if cell and cell.difference})
+
+    @property
     def touched(self) -> list[Cell]:
         """Cells whose items are partly in the model's training pairs."""
         return [cell for row in self.rows for cell in row.cells if cell and cell.measured.touched]
 
 
 def build(
-    task: Task, metric: str, found: Sequence[Measured], baseline: int | None = None, *, all_protocols: bool = False
+    task: Task,
+    metric: str,
+    found: Sequence[Measured],
+    baseline: int | None = None,
+    *,
+    all_protocols: bool = False,
+    sets: Mapping[int, EvaluationSet] | None = None,
 ) -> Matrix:
-    """The table of a task under a metric. Without `all_protocols`, each set's newest protocol stands alone."""
-    columns = _columns(task, found)
+    """The table of a task under a metric. Without `all_protocols`, each set's newest protocol stands alone.
+
+    Of `sets`, by their ids, it says what is not as published.
+    """
+    columns = _columns(task, found, sets or {})
     if not all_protocols:
         newest = {column.on: column for column in columns}
         columns = [column for column in columns if newest[column.on] is column]
@@ -124,14 +154,18 @@ def build(
     return Matrix(task, metric, columns, rows, low, high, mean_chance, against, len(differences))
 
 
-def _columns(task: Task, found: Iterable[Measured]) -> list[Column]:
+def _columns(task: Task, found: Iterable[Measured], sets: Mapping[int, EvaluationSet]) -> list[Column]:
     made: dict[str, Column] = {}
     for one in found:
         before = made.get(one.settings_sha256)
         chance = one.chance if one.chance is not None else before.chance if before else None
         words = protocol(task, one.settings)
         n = max(one.n, before.n if before else 0)
-        made[one.settings_sha256] = Column(one.settings_sha256, one.on, one.set_id, one.settings, words, chance, n)
+        of = sets.get(one.set_id or 0)
+        marks = catalogue.marks(of.layout, of.report, one.settings.get("variant", "")) if of else ()
+        made[one.settings_sha256] = Column(
+            one.settings_sha256, one.on, one.set_id, one.settings, words, chance, n, marks
+        )
     return list(made.values())
 
 
@@ -139,25 +173,25 @@ def _value(one: Measured | None) -> float | None:
     return one.figure.get("value") if one and one.figure else None
 
 
-def _best(metric: str, column: Column, found: Iterable[Measured]) -> int | None:
-    """The evaluation with the column's best figure; None where fewer than two have one."""
-    values = [
-        (value, one.id) for one in found if one.settings_sha256 == column.key and (value := _value(one)) is not None
-    ]
+def _best(metric: str, column: Column, found: Iterable[Measured]) -> float | None:
+    """The column's best figure; None where all that have one are equal, or only one has."""
+    of_column = (_value(one) for one in found if one.settings_sha256 == column.key)
+    values = {value for value in of_column if value is not None}
     if len(values) < 2:
         return None
-    return (min if metrics.lower_is_better(metric) else max)(values)[1]
+    return (min if metrics.lower_is_better(metric) else max)(values)
 
 
 def _cell(
-    one: Measured | None, bounds: tuple[float, float], best: int | None, differences: dict[int, Difference]
+    one: Measured | None, bounds: tuple[float, float], best: float | None, differences: dict[int, Difference]
 ) -> Cell | None:
     if one is None:
         return None
     figure, value = one.figure or {}, _value(one)
     low, high = bounds
     shade = 0 if value is None else 1 + int((SHADES - 1) * (value - low) / (high - low)) if high > low else 1
-    return Cell(one, value, figure.get("low"), figure.get("high"), shade, one.id == best, differences.get(one.id))
+    is_best = value is not None and value == best
+    return Cell(one, value, figure.get("low"), figure.get("high"), shade, is_best, differences.get(one.id))
 
 
 def _mean(cells: Sequence[Cell | None]) -> float | None:
@@ -175,30 +209,27 @@ def _differences(
     by_place: dict[tuple[str, int], Measured],
     baseline: int | None,
 ) -> dict[int, Difference]:
-    """Evaluation → its difference from the baseline, corrected over all that the table compares."""
-    if baseline is None:
-        return {}
-    raw: dict[int, tuple[float, float, float, float]] = {}
-    for column in columns:
-        for encoder_id in models:
-            one = by_place.get((column.key, encoder_id))
-            if one and encoder_id != baseline and (pair := _against(one)):
-                raw[one.id] = pair
-    corrected = holm([pair[3] for pair in raw.values()])
-    return {
-        id_: Difference(value, low, high, p, p < ALPHA)
-        for (id_, (value, low, high, _)), p in zip(raw.items(), corrected, strict=True)
-    }
+    """Evaluation → its difference from the baseline, a model's corrected over the sets that it is compared on."""
+    made: dict[int, Difference] = {}
+    for encoder_id in models if baseline is not None else ():
+        cells = [by_place.get((column.key, encoder_id)) for column in columns]
+        raw = {one.id: pair for one in cells if one and encoder_id != baseline and (pair := _against(one))}
+        corrected = holm([pair[3] for pair in raw.values()])
+        made |= {
+            id_: Difference(value, low, high, p, p < ALPHA, test)
+            for (id_, (value, low, high, _, test)), p in zip(raw.items(), corrected, strict=True)
+        }
+    return made
 
 
-def _against(one: Measured) -> tuple[float, float, float, float] | None:
-    """(Difference, low, high, p) as the later of the two has stored it."""
+def _against(one: Measured) -> tuple[float, float, float, float, str] | None:
+    """(Difference, low, high, p, test) as the later of the two has stored it."""
     if one.own:
-        value, low, high, p = one.own
-        return value, low, high, p
+        value, low, high, p, test = one.own
+        return value, low, high, p, test
     if one.theirs:
-        value, low, high, p = one.theirs
-        return -value, -high, -low, p
+        value, low, high, p, test = one.theirs
+        return -value, -high, -low, p, test
     return None
 
 

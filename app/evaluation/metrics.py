@@ -4,7 +4,7 @@ A figure's key is plain (`accuracy`), of a number of shots (`balanced_accuracy.k
 (`text_to_image.r10.strict`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.evaluation.policies import KS, RANKS, Task
@@ -28,12 +28,6 @@ NAMES = {
 }
 SHARES = ("accuracy", "balanced_accuracy", "ece", "ece_adaptive")
 LOWER_IS_BETTER = ("ece", "ece_adaptive", "brier", "median_rank")
-USUAL = {
-    Task.ZERO_SHOT: "accuracy",
-    Task.LINEAR_PROBE: "balanced_accuracy",
-    Task.FEW_SHOT: "balanced_accuracy.k16",
-    Task.RETRIEVAL: "text_to_image.r1.strict",
-}
 DIRECTIONS = {"text_to_image": "Text to image", "image_to_text": "Image to text"}
 
 
@@ -77,11 +71,18 @@ def in_order(task: Task, figures: Mapping[str, Any]) -> dict[str, Any]:
     return dict(sorted(figures.items(), key=lambda one: (places.get(one[0], len(places)), one[0])))
 
 
-def known(task: Task) -> list[str]:
-    """The figures that a task may have, in the order of a menu."""
+def usual(task: Task, ks: Sequence[int] = KS) -> str:
+    """The figure that a table shows unless another is asked for; `ks` are few-shot's pictures a class."""
+    if task is Task.FEW_SHOT:
+        return f"balanced_accuracy.k{max(ks)}"
+    return {Task.RETRIEVAL: "text_to_image.r1.strict", Task.LINEAR_PROBE: "balanced_accuracy"}.get(task, "accuracy")
+
+
+def known(task: Task, ks: Sequence[int] = KS) -> list[str]:
+    """The figures that a task may have, in the order of a menu; `ks` are few-shot's pictures a class."""
     plain = ["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "auroc", "auroc_ovo", "auroc_ovr", "kappa"]
     if task is Task.FEW_SHOT:
-        return [f"{one}.k{k}" for one in ("balanced_accuracy", "accuracy", "macro_f1") for k in KS]
+        return [f"{one}.k{k}" for one in ("balanced_accuracy", "accuracy", "macro_f1") for k in ks]
     if task is Task.RETRIEVAL:
         ranks = [f"r{k}" for k in RANKS] + ["median_rank", "mrr"]
         return [f"{way}.{one}.{how}" for how in ("strict", "group_aware") for way in DIRECTIONS for one in ranks]

@@ -96,8 +96,9 @@ class Answer:
 class Passport:
     """`used` [n] are measured on, `learned_from` are what a head learned from, `skipped` are (item, why).
 
-    `files` are the first 16 hex digits of the SHA-256 of each used item's file, or none at all where items are no
-    files. `figures` are for people to read; they follow from the rest.
+    `files` are the first 16 hex digits of the SHA-256 of the file that each used item is or lies in, or of a pair's
+    picture and caption; `learned_files` and `learned_truth` are the same, and the classes, of `learned_from`.
+    `figures` are for people to read; they follow from the rest.
     """
 
     __pydantic_config__ = STRICT
@@ -109,6 +110,8 @@ class Passport:
     answers: Annotated[tuple[Answer, ...], Field(max_length=1_000)]
     truth: Codes = ()
     files: Texts = ()
+    learned_files: Texts = ()
+    learned_truth: Codes = ()
     figures: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -190,15 +193,20 @@ def _not_finite(constant: str) -> NoReturn:
 
 def _check(passport: Passport) -> None:
     """What types alone do not say."""
-    n, classes = len(passport.used), len(passport.inputs.classes)
-    if len(set(passport.used)) < n:
+    n, learned, classes = len(passport.used), len(passport.learned_from), len(passport.inputs.classes)
+    if len(set(passport.used)) < n or len(set(passport.learned_from)) < learned:
         raise BadPassport("The passport names an item twice.")
-    for name, some in (("truth", passport.truth), ("files", passport.files)):
-        if some and len(some) != n:
-            raise BadPassport(f"The passport has {len(some):,} entries of {name} for {n:,} items.")
+    for name, some, items in (
+        ("truth", passport.truth, n),
+        ("files", passport.files, n),
+        ("learned_files", passport.learned_files, learned),
+        ("learned_truth", passport.learned_truth, learned),
+    ):
+        if some and len(some) != items:
+            raise BadPassport(f"The passport has {len(some):,} entries of {name} for {items:,} items.")
     for answer in passport.answers:
         _check_answer(answer, n, classes)
-    if any(not 0 <= code < classes for code in passport.truth):
+    if any(not 0 <= code < classes for code in (*passport.truth, *passport.learned_truth)):
         raise BadPassport("The passport names a class that it does not list.")
 
 
@@ -218,11 +226,13 @@ def _check_answer(answer: Answer, n: int, classes: int) -> None:
 
 @dataclass(frozen=True)
 class Here:
-    """The same as it is where a passport is run again: inputs, the items there, and their files' digests if known."""
+    """The same as it is where a passport is run again: inputs, the items there, their files' digests and the classes
+    that they have here, if known."""
 
     inputs: Inputs
     items: Collection[str]
     files: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 _WORDS = {
@@ -264,15 +274,24 @@ def differences(passport: Passport, here: Here) -> list[str]:
 def _of_pictures(passport: Passport, here: Here) -> list[str]:
     there = set(here.items)
     found = []
-    for words, ids in (("measured on", passport.used), ("learned from", passport.learned_from)):
-        missing = [id_ for id_ in ids if id_ not in there]
-        if missing:
-            found.append(f"{len(missing):,} of the {len(ids):,} items {words} are missing here: {_some(missing)}.")
-    pairs = zip(passport.used, passport.files, strict=True) if passport.files else ()
-    other = [id_ for id_, file in pairs if here.files.get(id_, file) != file]
-    if other:
-        found.append(f"{len(other):,} of the {len(passport.used):,} files are other ones here: {_some(other)}.")
+    for words, ids, files, truth in (
+        ("measured on", passport.used, passport.files, passport.truth),
+        ("learned from", passport.learned_from, passport.learned_files, passport.learned_truth),
+    ):
+        of = f"of the {len(ids):,} items {words}"
+        labels = [passport.inputs.classes[code] for code in truth]
+        if missing := [id_ for id_ in ids if id_ not in there]:
+            found.append(f"{len(missing):,} {of} are missing here: {_some(missing)}.")
+        if other := _other(ids, files, here.files):
+            found.append(f"{len(other):,} {of} have other files here: {_some(other)}.")
+        if other := _other(ids, labels, here.labels):
+            found.append(f"{len(other):,} {of} have other labels here: {_some(other)}.")
     return found
+
+
+def _other(ids: Sequence[str], then: Sequence[str], now: Mapping[str, str]) -> list[str]:
+    """The ids whose value is another now; what is not known then or now is none."""
+    return [id_ for id_, value in zip(ids, then, strict=False) if now.get(id_, value) != value]
 
 
 def _told(value: Any) -> str:

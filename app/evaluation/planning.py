@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.evaluation import catalogue, queries
+from app.evaluation import catalogue, folders, queries
 from app.evaluation.matrix import Column, Matrix
 from app.evaluation.policies import Settings, Task, fingerprint, settings_of, stored, why_not
 from app.tables import ClassPrompts, Encoder, Evaluation, EvaluationSet, Job, Snapshot
@@ -70,7 +70,7 @@ def plan(session: Session, wish: Wish) -> list[Planned]:
     snapshots = [one for one in queries.snapshots(session) if one.id in wish.snapshots]
     made = [one for chosen in sets for one in _on_set(session, chosen, encoders, wish)]
     if Task.RETRIEVAL in wish.tasks:
-        made += [one for chosen in snapshots for one in _on_snapshot(chosen, encoders, wish)]
+        made += [one for chosen in snapshots for one in _on_snapshot(session, chosen, encoders, wish)]
     known = queries.existing(session, [one.key for one in made])
     return [replace(one, row=known[one.key][0], job=known[one.key][1]) if one.key in known else one for one in made]
 
@@ -82,7 +82,7 @@ def _on_set(session: Session, chosen: EvaluationSet, encoders: Sequence[Encoder]
     wording = queries.newest_wording(session, wording_layout(chosen), wish.settings.wording)
     for task in (task for task in Task if task in wish.tasks and task is not Task.RETRIEVAL):
         settings = replace(wish.settings, variant=variant, wording=wording.version if wording else 0)
-        kept = stored(task, settings, chosen.items_sha256)
+        kept = stored(task, settings, chosen.id, chosen.items_sha256, wording.id if wording else None)
         for encoder in encoders:
             why = why_not(task, encoder.kind, shape, settings.ks, model=encoder.name)
             if task is Task.ZERO_SHOT and wording is None and not why:
@@ -90,11 +90,11 @@ def _on_set(session: Session, chosen: EvaluationSet, encoders: Sequence[Encoder]
             yield Planned(encoder, task, chosen, None, kept, wording if task is Task.ZERO_SHOT else None, why)
 
 
-def _on_snapshot(chosen: Snapshot, encoders: Sequence[Encoder], wish: Wish) -> Iterator[Planned]:
+def _on_snapshot(session: Session, chosen: Snapshot, encoders: Sequence[Encoder], wish: Wish) -> Iterator[Planned]:
     name = f"v{chosen.number:04d}"
-    kept = stored(Task.RETRIEVAL, wish.settings, name)
-    counts = chosen.report.get("counts", {})
-    pairs = sum(counts.get(split, 0) for split in wish.settings.splits)
+    pool = queries.held_out(session, chosen.id, wish.settings.splits)
+    kept = stored(Task.RETRIEVAL, wish.settings, chosen.id, pool_digest(pool))
+    pairs = len(pool)
     for encoder in encoders:
         why = why_not(Task.RETRIEVAL, encoder.kind, None, model=encoder.name)
         if pairs < 2 and not why:
@@ -102,6 +102,11 @@ def _on_snapshot(chosen: Snapshot, encoders: Sequence[Encoder], wish: Wish) -> I
                 f"{name} has {pairs} held-out pair{'' if pairs == 1 else 's'} in {' and '.join(wish.settings.splits)}."
             )
         yield Planned(encoder, Task.RETRIEVAL, None, chosen, kept, None, why)
+
+
+def pool_digest(pairs: Sequence[queries.Pair]) -> str:
+    """SHA-256 of what a search is among: every pair's picture, caption and what else it belongs to."""
+    return folders.digest((one.key, one.digest, one.author, one.post_id, one.group_id) for one in pairs)
 
 
 def gaps(session: Session, table: Matrix) -> list[Planned]:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +27,8 @@ ABOUT = {
 READS_TEXT = (Task.ZERO_SHOT, Task.RETRIEVAL)
 LEARNS = (Task.LINEAR_PROBE, Task.FEW_SHOT)
 
+DRAWS = 10_000  # of a bootstrap that tests a difference: p is never below 2 / (DRAWS + 1)
+BOOTSTRAP, MCNEMAR, DELONG = "a paired bootstrap", "McNemar's exact test", "DeLong's test"
 KS = (1, 2, 4, 8, 16)
 RANKS = (1, 5, 10, 50)
 
@@ -76,14 +79,16 @@ USED_BY: Mapping[Task, tuple[str, ...]] = {
 }
 
 
-def stored(task: Task, settings: Settings, items: str) -> dict[str, Any]:
+def stored(task: Task, settings: Settings, on: int, items: str, prompts: int | None = None) -> dict[str, Any]:
     """What an evaluation's row keeps: only what its task reads, and which items it is about.
 
-    `items` is the SHA-256 of a set's items, or the name of a snapshot.
+    `on` is the id of the set or snapshot, `items` the SHA-256 of its items and of the bytes of their pictures,
+    `prompts` the id of the wording.
     """
     kept = {name: getattr(settings, name) for name in USED_BY[task]}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
-    return plain | {"items": items}
+    worded = {"prompts": prompts} if task is Task.ZERO_SHOT else {}
+    return plain | worded | {"on": on, "items": items}
 
 
 def settings_of(task: Task, stored: Mapping[str, Any]) -> Settings:
@@ -147,16 +152,11 @@ def too_few(variant: Mapping[str, Any], k: int) -> str:
     return f"k = {k} is more than the training pictures of {', '.join(short[:5])}." if short else ""
 
 
-def narrowed(settings: Settings, variant: Mapping[str, Any]) -> Settings:
-    """The settings without the k that some class has too few pictures for."""
-    return replace(settings, ks=tuple(k for k in settings.ks if not too_few(variant, k)))
-
-
 def command(model: str, on: str, task: Task, kept: Mapping[str, Any]) -> str:
     """What does the same from the shell."""
-    where = f"--snapshot {on}" if task is Task.RETRIEVAL else f'--set "{on}"'
-    flags = [f'ipath evaluate --model "{model}" {where} --task {task.value.replace("_", "-")}']
-    flags += [f'--variant "{kept["variant"]}"'] if kept.get("variant") else []
+    where = f"--snapshot {on}" if task is Task.RETRIEVAL else f"--set {shlex.quote(on)}"
+    flags = [f"ipath evaluate --model {shlex.quote(model)} {where} --task {task.value.replace('_', '-')}"]
+    flags += [f"--variant {shlex.quote(kept['variant'])}"] if kept.get("variant") else []
     plain = ("wording", "preset", "seeds", "precision", "seed")
     flags += [f"--{name} {kept[name]}" for name in plain if kept.get(name) is not None]
     flags += [f"--k {k}" for k in kept.get("ks", ())] + [f"--split {split}" for split in kept.get("splits", ())]

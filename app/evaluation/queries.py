@@ -1,5 +1,6 @@
 """What the pages, the report, the shell and the jobs of evaluation read."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app import jobs
 from app.errors import Conflict, Invalid, NotFound
-from app.evaluation.policies import TITLES, Task, protocol
+from app.evaluation.policies import KS, TITLES, Task, protocol
 from app.tables import (
     Candidate,
     CandidateState,
@@ -78,6 +79,11 @@ def set_shown(session: Session, set_id: int) -> SetShown:
 def set_row(session: Session, set_id: int) -> EvaluationSet:
     """Raises NotFound."""
     return set_shown(session, set_id).row
+
+
+def set_rows(session: Session) -> dict[int, EvaluationSet]:
+    """Every set by its id."""
+    return {row.id: row for row in session.scalars(select(EvaluationSet))}
 
 
 def ready_sets(session: Session) -> list[EvaluationSet]:
@@ -176,19 +182,30 @@ def snapshots(session: Session) -> list[Snapshot]:
     )
 
 
-def learned_from(session: Session, encoder_id: int) -> list[int]:
-    """The snapshots that a model and what it started from were trained on, by id."""
-    found: list[int] = []
-    seen: set[int] = set()
+def runs_behind(session: Session, encoder_id: int) -> list[Run]:
+    """The run that made a model, the one that made what that started from, and so on."""
+    found: list[Run] = []
     at: int | None = encoder_id
-    while at is not None and at not in seen:
-        seen.add(at)
+    while at is not None and at not in {run.encoder_id for run in found}:
         run = session.scalars(select(Run).where(Run.encoder_id == at).order_by(Run.id.desc())).first()
         if run is None:
             return found
-        found += [run.snapshot_id] if run.snapshot_id else []
+        found.append(run)
         at = run.base_id
     return found
+
+
+def learned_from(session: Session, encoder_id: int) -> list[int]:
+    """The snapshots that a model and what it started from were trained on, by id."""
+    return [run.snapshot_id for run in runs_behind(session, encoder_id) if run.snapshot_id]
+
+
+def only_practised(session: Session, encoder_id: int) -> bool:
+    """Whether a model learned from the drawn practice set and from nothing else."""
+    runs = runs_behind(session, encoder_id)
+    first = session.get(Encoder, runs[-1].base_id) if runs and runs[-1].base_id else None
+    began_untrained = first is None or first.weights is Weights.RANDOM
+    return bool(runs) and began_untrained and not any(run.snapshot_id for run in runs)
 
 
 # --- evaluations --------------------------------------------------------------------------------
@@ -289,8 +306,8 @@ def peers(session: Session, row: Evaluation) -> list[Evaluation]:
 class Measured:
     """One cell of the matrix: an evaluation, its state, and its figure under one metric.
 
-    `own` is what it stored of itself less the baseline (difference, low, high, p), `theirs` what the baseline stored
-    of itself less this one.
+    `own` is what it stored of itself less the baseline (difference, low, high, p, test), `theirs` what the
+    baseline stored of itself less this one.
     """
 
     id: int
@@ -306,8 +323,8 @@ class Measured:
     is_finished: bool
     figure: dict[str, float] | None
     chance: float | None
-    own: list[float] | None = None
-    theirs: list[float] | None = None
+    own: list[Any] | None = None
+    theirs: list[Any] | None = None
     n: int = 0
     touched: int = 0  # items that the model's training pairs hold
 
@@ -351,6 +368,15 @@ def measured(session: Session, task: Task, metric: str, baseline: int | None = N
     return [Measured(*row) for row in rows]
 
 
+def ks(session: Session, task: Task) -> Sequence[int]:
+    """The pictures a class that few-shot was measured with; what may be asked for where it was not measured yet."""
+    if task is not Task.FEW_SHOT:
+        return KS
+    few_shot = (Evaluation.task == Task.FEW_SHOT) & Evaluation.finished_at.is_not(None)
+    found = session.scalars(select(Evaluation.settings["ks"]).where(few_shot).distinct())
+    return sorted({k for some in found for k in some}) or KS
+
+
 def _parts(row: type[Evaluation]) -> Any:
     """The parts of an evaluation's metrics that the matrix reads, unpacked once a row and not once a part."""
     parts = [column(name, JSONB) for name in ("figures", "chance", "against", "contamination")]
@@ -372,6 +398,11 @@ class Pair:
     author: str
     post_id: int
     group_id: int | None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its picture's and its caption."""
+        return hashlib.sha256(f"{self.sha256}\n{self.caption}".encode()).hexdigest()
 
 
 def held_out(session: Session, snapshot_id: int, splits: Sequence[str]) -> list[Pair]:

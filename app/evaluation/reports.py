@@ -6,14 +6,29 @@ from typing import Any
 
 from app.evaluation import metrics
 from app.evaluation.matrix import Cell, Column, Matrix, Row
-from app.evaluation.policies import PRESETS, TITLES, Preset, Task
+from app.evaluation.policies import DRAWS, PRESETS, TITLES, Preset, Task
 from app.evaluation.queries import Shown
 from app.tables import Encoder, EvaluationSet, Weights
 
 HEADER = (
     "task", "set", "protocol", "metric", "model", "value", "low", "high", "chance", "n", "baseline", "difference",
-    "difference_low", "difference_high", "p_holm", "evaluation",
+    "difference_low", "difference_high", "p_holm", "evaluation", "remarks",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MeasuredSet:
+    """A set under one variant, and the reading of its folder that was measured on."""
+
+    row: EvaluationSet
+    variant: str
+    items: str
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """As they were read last; nothing where that was after the measuring."""
+        of_last = self.row.report["variants"].get(self.variant, {}) if self.items == self.row.items_sha256 else {}
+        return dict(of_last.get("splits", {}))
 
 
 @dataclass(frozen=True)
@@ -22,7 +37,7 @@ class Report:
 
     tables: list[Matrix]
     models: list[Encoder]
-    sets: list[EvaluationSet]
+    sets: list[MeasuredSet]
     methods: list[str]
     statistics: list[str]
     limits: list[str]
@@ -34,14 +49,15 @@ def make(tables: Sequence[Matrix], found: Sequence[Shown]) -> Report:
     ids = {cell.measured.id for table in tables for row in table.rows for cell in row.cells if cell}
     there = [one for one in found if one.row.id in ids]
     models = list({one.encoder.id: one.encoder for one in there}.values())
-    sets = list({one.set.id: one.set for one in there if one.set}.values())
+    places = [(one.set, one.row.settings["variant"], one.row.settings["items"]) for one in there if one.set]
+    sets = [MeasuredSet(*place) for place in {(place[0].id, *place[1:]): place for place in places}.values()]
     return Report(
         list(tables),
         models,
         sets,
         list(_methods(tables, there)),
         list(_statistics(tables)),
-        list(_limits(tables, there, models, sets)),
+        list(_limits(tables, there, models, list({one.row.id: one.row for one in sets}.values()))),
         _versions(there),
     )
 
@@ -57,10 +73,13 @@ def _methods(tables: Sequence[Matrix], found: Sequence[Shown]) -> Iterator[str]:
         if of_task:
             yield METHODS[table.task](of_task)
     precisions = sorted({str(one.row.settings.get("precision", "fp32")) for one in found})
-    yield (
-        "Pictures were resized by each model's own transform (bicubic, shorter side, centre crop) and normalised with "
-        f"its mean and deviation; features were computed in {' and '.join(precisions)}."
-    )
+    yield f"Features were computed in {' and '.join(precisions)}."
+    seen: dict[str, dict[str, None]] = {}
+    for one in found:
+        if said := one.row.metrics.get("preprocessing"):
+            seen.setdefault(f"{said['decode']}; {said['transform']}", {})[one.encoder.name] = None
+    for how, names in seen.items():
+        yield f"Preprocessing of {', '.join(names)}: {how}."
 
 
 def _zero_shot(found: Sequence[Shown]) -> str:
@@ -69,7 +88,7 @@ def _zero_shot(found: Sequence[Shown]) -> str:
     return (
         "Zero-shot: pictures and prompts were embedded and scaled to length 1; a class is the mean of its prompts over "
         f"names and {_either(counts)} templates, scaled to length 1 again, and a picture belongs to the class with the "
-        "highest cosine. Probabilities use the model's own logit scale."
+        f"highest cosine. Probabilities: {'; '.join(sorted({one.row.metrics['scores_by'] for one in found}))}."
     )
 
 
@@ -108,19 +127,16 @@ METHODS = {
 def _statistics(tables: Sequence[Matrix]) -> Iterator[str]:
     yield (
         "Intervals are 95 % percentile intervals of a bootstrap with 1,000 draws of the independent unit: patient, "
-        "slide or original where the set tells it, else the picture; the author for retrieval."
+        "slide or original where the set tells it, else the picture; the author for retrieval. A paired bootstrap "
+        f"tests by {DRAWS:,} draws of the same units."
     )
     for table in tables:
         if table.baseline and table.compared:
             yield (
                 f"{TITLES[table.task]}: {metrics.name(table.metric).lower()} was compared with {table.baseline.model} "
-                f"on the same items ({_test(table.metric)}); p-values are corrected over the {table.compared} "
-                "comparisons of the table by Holm's method."
+                f"on the same items ({' or '.join(table.tests)}); p-values are corrected over the sets that a "
+                f"model is compared on by Holm's method. {table.is_beyond}".rstrip()
             )
-
-
-def _test(metric: str) -> str:
-    return {"accuracy": "McNemar's exact test", "auroc": "DeLong's test"}.get(metric, "paired bootstrap")
 
 
 def _limits(
@@ -184,7 +200,8 @@ def _csv_row(table: Matrix, column: Column, row: Row, cell: Cell) -> list[Any]:
     compared = [table.baseline.model, d.value, d.low, d.high, d.p] if d and table.baseline else [""] * 5
     figure = [cell.value, cell.low, cell.high, column.chance, column.n]
     place = [table.task.value, column.on, column.protocol, table.metric, row.model]
-    return [*place, *("" if one is None else one for one in figure), *compared, cell.measured.id]
+    stated = ["" if one is None else one for one in figure]
+    return [*place, *stated, *compared, cell.measured.id, ", ".join(column.marks)]
 
 
 ESCAPES = str.maketrans(
@@ -208,6 +225,7 @@ def latex(report: Report) -> str:
 
 
 def _latex_table(table: Matrix) -> str:
+    title = f"{TITLES[table.task]}: {escaped(metrics.name(table.metric))}"
     unit = " (\\%)" if metrics.is_share(table.metric) else ""
     heads = " & ".join(escaped(column.on) for column in table.columns)
     under = " & ".join(f"\\scriptsize {escaped(column.protocol)}" for column in table.columns)
@@ -220,7 +238,7 @@ def _latex_table(table: Matrix) -> str:
     return "\n".join(
         [
             "\\begin{table}",
-            f"\\caption{{{TITLES[table.task]}: {escaped(metrics.name(table.metric))}{unit}, 95\\,\\% interval.}}",
+            f"\\caption{{{title}{unit}, 95\\,\\% interval.{_remarks(table)}}}",
             f"\\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
             "\\toprule",
             f"Model & {heads} \\\\",
@@ -234,6 +252,12 @@ def _latex_table(table: Matrix) -> str:
     )
 
 
+def _remarks(table: Matrix) -> str:
+    """What a caption says of columns that can't stand beside published ones."""
+    said = {f"{column.on} ({column.protocol})": " and ".join(column.marks) for column in table.columns if column.marks}
+    return "".join(f" {escaped(on)}: {escaped(marks)}." for on, marks in said.items())
+
+
 def _latex_cell(metric: str, cell: Cell | None) -> str:
     if cell is None or cell.value is None:
         return "--"
@@ -241,6 +265,8 @@ def _latex_cell(metric: str, cell: Cell | None) -> str:
     shown = f"\\textbf{{{value}}}" if cell.is_best else value
     mark = "$^{*}$" if cell.difference and cell.difference.is_sure else ""
     between = (
-        f" ({metrics.written(metric, cell.low)}--{metrics.written(metric, cell.high)})" if cell.low is not None else ""
+        f" ({escaped(metrics.written(metric, cell.low))} to {escaped(metrics.written(metric, cell.high))})"
+        if cell.low is not None
+        else ""
     )
     return f"{shown}{mark}{between}"

@@ -9,9 +9,10 @@ from starlette.datastructures import FormData
 from starlette.responses import FileResponse
 
 from app import presence
+from app.config import settings
 from app.errors import Invalid, NotFound
 from app.evaluation import actions, catalogue, folders, literature, matrix, metrics, planning, queries, reports, shown
-from app.evaluation.forms import GapsForm, MatrixChoice, WishForm, as_form
+from app.evaluation.forms import DeleteForm, GapsForm, MatrixChoice, WishForm, as_form
 from app.evaluation.policies import ABOUT, KS, PRESETS, TITLES, Task
 from app.evaluation.set_routes import csv_of
 from app.jobs import request_cancel
@@ -43,7 +44,7 @@ def evaluation_matrix(request: Request, session: SessionDep, actor: DataReader) 
         "table": table,
         "asked": asked,
         "tasks": TITLES,
-        "metrics": metrics.known(asked.task),
+        "metrics": metrics.known(asked.task, queries.ks(session, asked.task)),
         "m": metrics,
         "gaps": gaps,
         "licences": planning.licences(gaps),
@@ -51,6 +52,7 @@ def evaluation_matrix(request: Request, session: SessionDep, actor: DataReader) 
         "literature": literature.of(asked.task, layouts),
         "unknown": literature.UNKNOWN,
         "sets": len(queries.sets(session)),
+        "roots": settings().evaluation_roots,
         "is_live": any(cell and cell.is_open for row in table.rows for cell in row.cells),
     }
     return render(request, "evaluation/matrix.html", context, block="live")
@@ -58,9 +60,11 @@ def evaluation_matrix(request: Request, session: SessionDep, actor: DataReader) 
 
 def table_of(session: Session, asked: MatrixChoice) -> matrix.Matrix:
     """The table that was asked for, under its task's usual metric where the one named is none of the task's."""
-    metric = asked.metric if asked.metric in metrics.known(asked.task) else metrics.USUAL[asked.task]
-    found = queries.measured(session, asked.task, metric, asked.baseline or None)
-    return matrix.build(asked.task, metric, found, asked.baseline or None, all_protocols=asked.protocols == "all")
+    ks, baseline = queries.ks(session, asked.task), asked.baseline or None
+    metric = asked.metric if asked.metric in metrics.known(asked.task, ks) else metrics.usual(asked.task, ks)
+    found = queries.measured(session, asked.task, metric, baseline)
+    every, sets = asked.protocols == "all", queries.set_rows(session)
+    return matrix.build(asked.task, metric, found, baseline, all_protocols=every, sets=sets)
 
 
 @router.post("/evaluation/gaps", name="evaluation_gaps")
@@ -133,6 +137,7 @@ def wish_page(request: Request, session: Session, form: FormData, error: Invalid
 def report(request: Request, session: SessionDep, actor: DataReader) -> Response:
     context = {
         "report": report_of(request, session),
+        "asked": choice(request),
         "m": metrics,
         "titles": TITLES,
         "unknown": literature.UNKNOWN,
@@ -178,8 +183,12 @@ def replace_task(asked: MatrixChoice, task: Task) -> MatrixChoice:
 
 @router.get("/evaluation/{evaluation_id}", name="evaluation_page")
 def evaluation_page(request: Request, session: SessionDep, actor: DataReader, evaluation_id: RowId) -> Response:
+    return one_page(request, session, evaluation_id)
+
+
+def one_page(request: Request, session: Session, evaluation_id: int, error: Invalid | None = None) -> Response:
     found = queries.evaluation(session, evaluation_id)
-    job = found.job
+    job, of = found.job, found.set
     context = {
         "found": found,
         "row": found.row,
@@ -188,12 +197,16 @@ def evaluation_page(request: Request, session: SessionDep, actor: DataReader, ev
         "headline": shown.headline(found.row.task, found.row.metrics),
         "examples": shown.examples(session, found),
         "has_thumbs": found.set is not None and found.row.settings["items"] == found.set.items_sha256,
-        "known": catalogue.sets().get(found.set.layout) if found.set else None,
+        "known": catalogue.known(of.layout) if of else None,
+        "marks": catalogue.marks(of.layout, of.report, found.row.settings["variant"]) if of else (),
+        "safe": catalogue.leak_safe(of.layout, of.report) if of else [],
         "command": shown.command_of(found),
         "m": metrics,
         "unserved": job.queue.value if job and job.queue not in presence.served_queues(session) else "",
+        "error": error,
     }
-    return render(request, "evaluation/evaluation.html", context, block="live")
+    block, status = (None, 422) if error else ("live", 200)
+    return render(request, "evaluation/evaluation.html", context, block=block, status=status)
 
 
 @router.post("/evaluation/{evaluation_id}/cancel", name="evaluation_cancel")
@@ -209,6 +222,17 @@ def cancel(request: Request, session: SessionDep, actor: Admin, evaluation_id: R
 def again(request: Request, session: SessionDep, actor: Admin, evaluation_id: RowId) -> Response:
     actions.again(session, actor, evaluation_id)
     return back(request, evaluation_id, "It goes on with what was done.")
+
+
+@router.post("/evaluation/{evaluation_id}/delete", name="evaluation_delete")
+def delete(request: Request, session: SessionDep, actor: Admin, form: FormDep, evaluation_id: RowId) -> Response:
+    try:
+        actions.delete(session, actor, evaluation_id, parse(DeleteForm, form).confirm)
+    except Invalid as error:
+        return one_page(request, session, evaluation_id, error)
+    response = redirect(request, request.url_for("evaluation").path)
+    flash(request, response, f"Evaluation {evaluation_id} is deleted.")
+    return response
 
 
 def back(request: Request, evaluation_id: int, said: str) -> Response:

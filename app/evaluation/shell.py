@@ -30,7 +30,7 @@ def evaluate(
     ks: Annotated[list[int] | None, typer.Option("--k", min=1, help="Few-shot: pictures a class.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=50, help="Few-shot: draws.")] = 5,
     splits: Annotated[Names, typer.Option("--split", help="Retrieval: test, val, or both.")] = None,
-    precision: Annotated[Precision, typer.Option(help="fp32 is the same on every machine.")] = Precision.FP32,
+    precision: Annotated[Precision, typer.Option(help="fp32 is nearly the same on every machine.")] = Precision.FP32,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     confirmed: Confirmed = False,
     passport: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Run this again here.")] = None,

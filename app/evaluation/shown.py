@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.evaluation import folders, metrics, queries
+from app.evaluation import folders, metrics, passport, queries
 from app.evaluation.policies import RANKS, Task, command
 from app.evaluation.queries import Shown
 
@@ -77,5 +77,5 @@ def items(found: Shown) -> Iterator[list[Any]]:
         else:
             right = "yes" if row["said"] == row["truth"] else "no"
             yield [row["item"], row["group"], row["truth"], row["said"], f"{row['score']:.6g}", right, ""]
-    for item, why in found.row.metrics.get("skipped", []):
+    for item, why in passport.from_bytes(folders.passport_file(found.row.id).read_bytes()).skipped:
         yield [item, "", "", "", "", "", why]

@@ -10,6 +10,7 @@ from app.operations import queries
 from app.operations.policies import is_open, may_retry
 from app.prefilter import actions as prefilter
 from app.tables import Import, Job, Run
+from app.training.policies import is_tidied
 
 
 def stop(session: Session, actor: Actor, job_id: int) -> None:
@@ -37,7 +38,15 @@ def retry(session: Session, actor: Actor, job_id: int) -> Job:
         raise Conflict(f"Job {job_id} was tried again as job {later}.", "Look at that one.")
     if job.kind == "prefilter":
         prefilter.pause(session, actor, job.arguments["stage"], paused=False)
+    if run := session.scalars(select(Run).where(Run.job_id == job_id)).one_or_none():
+        _refuse_tidied(run)
     again = jobs.retry(session, job, actor.user_id)
     for owner in (Import, Run):
         session.execute(update(owner).where(owner.job_id == job_id).values(job_id=again.id))
     return again
+
+
+def _refuse_tidied(run: Run) -> None:
+    """Without its checkpoints it would begin at step 0, over the curves that were promised to stay."""
+    if is_tidied(run):
+        raise Conflict(f"The checkpoints of run {run.id} were deleted.", "Duplicate it to train again.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from app.evaluation.policies import TITLES
 from app.prefilter.privacy import OF_STAGE
 from app.prefilter.stages import BY_NAME
 
@@ -150,6 +151,16 @@ def _why(details: Details) -> str:
     return str(details.get("why", ""))
 
 
+def _best_epoch(details: Details) -> str:
+    return f"best epoch {details['epoch']}" if details.get("epoch") else ""
+
+
+def _evaluated(details: Details) -> str:
+    """“tiny on Kather, zero-shot”."""
+    task = f", {TITLES[details['task']].lower()}" if details.get("task") in TITLES else ""
+    return f"{details.get('model', 'a model')} on {details.get('on', 'a set')}{task}"
+
+
 def _licence(details: Details) -> str:
     licence = str(details.get("licence", ""))
     return f"{licence}, known to reach the data".lstrip(", ") if details.get("confirmed") else licence
@@ -206,6 +217,7 @@ ACTS: Mapping[str, Act] = {
     "stage.threshold_applied": Act("applied the threshold of {}", STAGES, _counts("dropped", "reopened")),
     "stage.classifier_changed": Act("changed the classifier of {}", STAGES, _from_to),
     "stage.encoder_changed": Act("changed the encoder of {}", STAGES, _from_to),
+    "stage.limits_changed": Act("set the size and shape of {}", STAGES, _setting),
     "stage.languages_changed": Act("chose the languages that are reviewed, {}", STAGES, _languages),
     "stage.privacy_changed": Act("changed what {} does about private details", STAGES, _kinds),
     "stage.privacy_applied": Act("applied what {} does about private details", STAGES, _counts("held", "let_go")),
@@ -255,7 +267,8 @@ ACTS: Mapping[str, Act] = {
     "snapshot.built": Act("wrote the files of {}", DATA),
     "snapshot.downloaded": Act("downloaded {}", DATA, _what),
     "run.launched": Act("launched {}", TRAINING, _launched),
-    "run.finished": Act("finished {}", TRAINING, _counts("epoch")),
+    "run.finished": Act("finished {}", TRAINING, _best_epoch),
+    "run.best_kept": Act("asked for a model of {} as far as it got", TRAINING, _best_epoch),
     "run.tidied": Act("deleted the checkpoints of {}", TRAINING, _freed),
     "evaluation_set.registered": Act("registered {}", EVALUATION, _counts("folder")),
     "evaluation_set.read_again": Act("asked for {} to be read again", EVALUATION),
@@ -263,6 +276,7 @@ ACTS: Mapping[str, Act] = {
     "evaluation_set.accepted": Act("said to use {} though its counts differ", EVALUATION, _counts("differences")),
     "wording.added": Act("wrote {}", EVALUATION, _counts("layout", "version")),
     "evaluation.launched": Act("launched {} and what came with it", EVALUATION, _counts("evaluations")),
+    "evaluation.deleted": Act("deleted {}", EVALUATION, _evaluated),
     "evaluation.finished": Act("measured {}", EVALUATION, _counts("items", "skipped")),
     "job.cancel_requested": Act("stopped {}", JOBS),
     "job.retried": Act("tried {} again", JOBS, _retried),
@@ -313,7 +327,11 @@ SUBJECTS: Mapping[str, Callable[[Entry], Link]] = {
     "trial": lambda e: Link(f"trial {e.subject_id}", "trial", {"trial_id": e.subject_id}),
     "evaluation_set": lambda e: Link(f"evaluation set {e.subject_id}", "evaluation_set", {"set_id": e.subject_id}),
     "wording": lambda e: Link(f"wording {e.subject_id}", "wording", {"wording_id": e.subject_id}),
-    "evaluation": lambda e: Link(f"evaluation {e.subject_id}", "evaluation_page", {"evaluation_id": e.subject_id}),
+    "evaluation": lambda e: Link(
+        f"evaluation {e.subject_id}",
+        "" if e.act == "evaluation.deleted" else "evaluation_page",
+        {"evaluation_id": e.subject_id},
+    ),
     "source": lambda e: Link(e.subject_name or f"source {e.subject_id}"),
     "queue": lambda _e: Link("what a search found"),
 }
@@ -344,7 +362,7 @@ LABELS: Mapping[str, Callable[[Details], str]] = {
     "test_endpoint": lambda a: f"Test endpoint {a.get('endpoint', '')}",
     "finetune": lambda a: f"Run {a.get('run', '')}",
     "read_evaluation_set": lambda a: f"Read evaluation set {a.get('set', '')}",
-    "evaluate": lambda a: f"Evaluate {a.get('model', 'a model')} on {a.get('on', 'a set')}",
+    "evaluate": lambda a: f"Evaluate {_evaluated(a)}",
     "replay_passport": lambda _a: "Run a passport again",
     "delete_encoder": lambda a: f"Delete model {a.get('encoder', '')}",
     "package_model": lambda a: f"Prepare the download of model {a.get('encoder', '')}",

@@ -17,7 +17,7 @@ from app.prefilter import due, held, holding, queries, stages
 from app.prefilter.languages import CODES
 from app.prefilter.privacy import OF_STAGE
 from app.prompts import queries as prompts
-from app.tables import Candidate, CandidateState, FindingNow, Job, Stage, WorkQueue
+from app.tables import Candidate, CandidateState, FindingNow, Job, Outcome, Stage, WorkQueue
 
 S = CandidateState
 
@@ -138,15 +138,20 @@ def run_again(session: Session, actor: Actor, stage: str | None, candidate_ids: 
 def send_back(session: Session, name: str, candidate_ids: Sequence[int] | None, after: int) -> tuple[int, int | None]:
     """One batch of candidates back before a stage. Returns (how many, last id or None at the end).
 
-    Those that an earlier stage stopped never reached this one and stay; so do decided and held ones.
+    Those that an earlier stage stopped stay, and so do decided and held ones. Where this stage was to screen one of the
+    former for the audit and failed, it looks again.
     """
-    reached = select(FindingNow.candidate_id).where(FindingNow.stage == name, FindingNow.stale.is_(False))
+    following = stages.from_here_on(name)
+    stays = (Candidate.state == S.FILTERED_OUT) & Candidate.stopped_by.not_in(following)
+    unscreened = (FindingNow.outcome != Outcome.OK) & FindingNow.stage.in_(OF_STAGE)
     statement = (
-        select(Candidate.id, Candidate.state)
+        select(Candidate.id, Candidate.state, stays.label("stays"))
+        .join(FindingNow, (FindingNow.candidate_id == Candidate.id) & (FindingNow.stage == name))
         .where(
             Candidate.id > after,
             Candidate.state.in_([S.QUEUED, S.FILTERED_OUT, S.FILTERING]),
-            Candidate.id.in_(reached),
+            FindingNow.stale.is_(False),
+            ~stays | unscreened,
         )
         .order_by(Candidate.id)
         .limit(BATCH)
@@ -159,18 +164,18 @@ def send_back(session: Session, name: str, candidate_ids: Sequence[int] | None, 
         return 0, None
     moved = [
         candidate.id
-        for candidate in moves.lock(session, [id_ for id_, was in found if was is S.FILTERING])
+        for candidate in moves.lock(session, [one.id for one in found if one.state is S.FILTERING])
         if candidate.state is S.FILTERING
     ]
     for state in (S.QUEUED, S.FILTERED_OUT):
-        moved += moves.refilter(session, [id_ for id_, was in found if was is state], state)
+        moved += moves.refilter(session, [one.id for one in found if one.state is state and not one.stays], state)
     due.forget(session, moved)
-    following = stages.from_here_on(name)
     session.execute(
         update(FindingNow).where(FindingNow.candidate_id.in_(moved), FindingNow.stage.in_(following)).values(stale=True)
     )
-    due.due(session, stages.BY_NAME[name], moved)
-    return len(moved), found[-1][0]
+    again = [*moved, *(one.id for one in found if one.stays)]
+    due.due(session, stages.BY_NAME[name], again)
+    return len(again), found[-1].id
 
 
 def adopt_versions(session: Session) -> None:

@@ -11,7 +11,7 @@ from app import jobs
 from app.accounts.policies import Actor
 from app.curation import moves
 from app.errors import Invalid
-from app.prefilter import caption_rules, due, evidence, held, queries, recording
+from app.prefilter import caption_rules, due, evidence, held, offers, queries
 from app.prefilter.policies import Offer, StageResult
 from app.tables import Assignment, CandidateState, CaptionKind, Job, Purpose, Setting
 
@@ -85,4 +85,4 @@ def _clean(session: Session, candidate_ids: Sequence[int]) -> None:
     for item in queries.inputs(session, candidate_ids):
         if cleaned := caption_rules.clean(item.caption).text:
             made = Offer(CaptionKind.CLEANED, cleaned, BY_RULES, item.caption_id)
-            recording.offer(session, [StageResult(item.candidate_id, offers=[made])])
+            offers.offer(session, [StageResult(item.candidate_id, offers=[made])])

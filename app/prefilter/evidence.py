@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import ColumnElement, Integer, Numeric, case, cast, func, literal, select, true
+from sqlalchemy import ColumnElement, Integer, Numeric, cast, func, literal, select, true
 from sqlalchemy.orm import Session
 
 from app.operations.tallies import kept
 from app.prefilter import stages
+from app.prefilter.funnel import came_from
 from app.prefilter.privacy import OF_STAGE
 from app.prefilter.proof import BINS, BOUND, Bin, Effect, Proposal, effect, propose
 from app.prefilter.queries import thresholds
@@ -37,17 +38,21 @@ RECENT_REVIEWS = 1000
 COUNTED = ("scored", "judged", "good", "undecided", "held", "stopped")
 
 
-def counts(session: Session, stage: str) -> dict[str, list[int]]:
-    """The stage's scores by hundredths, for each of COUNTED [100]. At most 5 s old.
+def counts(
+    session: Session, stage: str, source_id: int | None = None, import_id: int | None = None
+) -> dict[str, list[int]]:
+    """The stage's scores by hundredths, for each of COUNTED [100], of one source or import if given. At most 5 s old.
 
     `undecided` are in the stages or wait; of these `held` ones are with a reviewer or reviewed in part; `stopped`
     ones are where this stage dropped them.
     """
-    found = kept(session, f"evidence:{stage}", partial(count_scores, stage))
+    where = came_from(source_id, import_id)
+    name = f"evidence:{stage}:{source_id or ''}:{import_id or ''}"
+    found = kept(session, name, partial(count_scores, stage, where=where))
     return {kind: [found.get(f"{kind}{number}", 0) for number in range(BINS)] for kind in COUNTED}
 
 
-def count_scores(stage: str, session: Session) -> dict[str, int]:
+def count_scores(stage: str, session: Session, where: Sequence[ColumnElement[bool]] = ()) -> dict[str, int]:
     # Rounded first: 0.29 × 100 is 28.999999999999996, and 0.29 lies above a line at 0.29.
     hundredths = func.round(cast(FindingNow.score * BINS, Numeric), 6)
     number = cast(func.least(func.floor(hundredths), BINS - 1), Integer).label("number")
@@ -63,7 +68,7 @@ def count_scores(stage: str, session: Session) -> dict[str, int]:
     rows = session.execute(
         select(number, *(func.count().filter(condition) for condition in conditions))
         .join(Candidate, Candidate.id == FindingNow.candidate_id)
-        .where(FindingNow.stage == stage, FindingNow.score.is_not(None), Candidate.state != S.WITHDRAWN)
+        .where(FindingNow.stage == stage, FindingNow.score.is_not(None), Candidate.state != S.WITHDRAWN, *where)
         .group_by(number)
     )
     return {
@@ -74,8 +79,8 @@ def count_scores(stage: str, session: Session) -> dict[str, int]:
     }
 
 
-def bins(session: Session, stage: str) -> list[Bin]:
-    found = counts(session, stage)
+def bins(session: Session, stage: str, source_id: int | None = None, import_id: int | None = None) -> list[Bin]:
+    found = counts(session, stage, source_id, import_id)
     return [Bin(*row) for row in zip(found["scored"], found["judged"], found["good"], strict=True)]
 
 
@@ -150,9 +155,10 @@ def _is_judged() -> ColumnElement[bool]:
     return Candidate.state.in_([S.ACCEPTED, S.REJECTED]) | ((Candidate.state == S.FILTERED_OUT) & audited)
 
 
-def effects(session: Session) -> dict[str, Effect]:
-    """Stage → what its line in force does, for stages with a line."""
-    return {name: effect(bins(session, name), line) for name, line in thresholds(session).items() if line is not None}
+def effects(session: Session, source_id: int | None = None, import_id: int | None = None) -> dict[str, Effect]:
+    """Stage → what its line in force does, for stages with a line; to one source's or import's candidates."""
+    lines = {name: line for name, line in thresholds(session).items() if line is not None}
+    return {name: effect(bins(session, name, source_id, import_id), line) for name, line in lines.items()}
 
 
 def seconds_a_review(session: Session) -> float:
@@ -217,7 +223,7 @@ def to_audit(session: Session, share: float, seed: int, limit: int) -> Sequence[
     """Filtered-out candidates that belong to the sample and have no audit yet, at most `limit`.
 
     Strata are stage and tenth of its score; each gives its `share`, at least one, in the order of a seeded hash. Those
-    in which stages look for private details just now come later.
+    in which stages look for private details just now come later; those in which one could not look, once it did.
     """
     tenth = func.coalesce(func.least(func.floor(FindingNow.score * 10), 9), -1)
     stratum = (Candidate.stopped_by, tenth)
@@ -234,9 +240,12 @@ def to_audit(session: Session, share: float, seed: int, limit: int) -> Sequence[
     )
     asked = select(Assignment.id).where(Assignment.candidate_id == ranked.c.id, Assignment.purpose == Purpose.AUDIT)
     screening = select(StageTodo.stage).where(StageTodo.candidate_id == ranked.c.id, StageTodo.stage.in_(OF_STAGE))
+    of_ranked = (FindingNow.candidate_id == ranked.c.id) & FindingNow.stage.in_(OF_STAGE) & FindingNow.stale.is_(False)
+    failed = select(FindingNow.stage).where(of_ranked, FindingNow.outcome != Outcome.OK)
+    in_sample = ranked.c.rank <= func.ceil(ranked.c.size * literal(share))
     statement = (
         select(ranked.c.id)
-        .where(ranked.c.rank <= func.ceil(ranked.c.size * literal(share)), ~asked.exists(), ~screening.exists())
+        .where(in_sample, ~asked.exists(), ~screening.exists(), ~failed.exists())
         .order_by(ranked.c.id)
         .limit(limit)
     )
@@ -266,35 +275,3 @@ def changes(session: Session, stage: str, limit: int = 8) -> list[Change]:
         .limit(limit)
     )
     return [Change(at, by, details.get("from"), details.get("to")) for at, by, details in rows]
-
-
-# --- the funnel, narrowed and over time ---------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Week:
-    """What became of the candidates that came in one week."""
-
-    monday: object
-    total: int
-    dropped: int
-    good: int
-
-
-def weeks(session: Session, where: Sequence[ColumnElement[bool]], limit: int = 26) -> list[Week]:
-    """Candidates by the week they came in, oldest first: all, dropped by a stage, and accepted since."""
-    monday = func.date_trunc("week", Candidate.created_at).label("monday")
-    state = Candidate.state
-    rows = session.execute(
-        select(
-            monday,
-            func.count(),
-            func.sum(case((state == S.FILTERED_OUT, 1), else_=0)),
-            func.sum(case((state == S.ACCEPTED, 1), else_=0)),
-        )
-        .where(state != S.WITHDRAWN, *where)
-        .group_by(monday)
-        .order_by(monday.desc())
-        .limit(limit)
-    )
-    return [Week(*row) for row in rows][::-1]

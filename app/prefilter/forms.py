@@ -4,7 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
+from app.prefilter.limits import Limits
 from app.prefilter.privacy import OF_STAGE, Action
+
+LARGEST = 10_000  # px
 
 
 def share(value: Any) -> float:
@@ -22,8 +25,39 @@ def share(value: Any) -> float:
 Threshold = Annotated[float, BeforeValidator(share)]
 
 
+def pixels(value: Any) -> int:
+    text = str(value)
+    if not text.isdecimal() or len(text) > len(str(LARGEST)) or int(text) > LARGEST:
+        raise ValueError(f"Type whole pixels from 0 to {LARGEST}, such as 150.")
+    return int(text)
+
+
+def times(value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 1 <= number <= 100:
+        raise ValueError("Type a number from 1 to 100, such as 2, or nothing.")
+    return number
+
+
+Pixels = Annotated[int, BeforeValidator(pixels)]
+Times = Annotated[float | None, BeforeValidator(times)]
+
+
 class PreviewForm(BaseModel):
+    """What a stage would do at a threshold; the quality stage also with other limits of size and shape."""
+
     threshold: Threshold | None = None
+    shorter_side: Pixels | None = None
+    aspect: Times = None
+
+    @property
+    def limits(self) -> Limits | None:
+        return None if self.shorter_side is None else Limits(self.shorter_side, self.aspect)
 
 
 class ThresholdForm(BaseModel):
@@ -31,6 +65,23 @@ class ThresholdForm(BaseModel):
 
     threshold: Threshold
     expected: float | None = None
+
+
+class LimitsForm(BaseModel):
+    """The `seen_` ones are those that the page showed as in use."""
+
+    shorter_side: Pixels
+    aspect: Times = None
+    seen_shorter_side: Pixels = 0
+    seen_aspect: Times = None
+
+    @property
+    def wanted(self) -> Limits:
+        return Limits(self.shorter_side, self.aspect)
+
+    @property
+    def seen(self) -> Limits:
+        return Limits(self.seen_shorter_side, self.seen_aspect)
 
 
 class FunnelForm(BaseModel):

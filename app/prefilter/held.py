@@ -170,6 +170,18 @@ def _held(session: Session, statement: Select[Any]) -> list[Held]:
     return found
 
 
+def details(session: Session, candidate_ids: Sequence[int]) -> list[tuple[int, Caption, Sequence[Mapping[str, Any]]]]:
+    """(candidate, caption, spans): what is private in the caption that was looked at, where that has not changed."""
+    rows = session.execute(
+        select(FindingNow.candidate_id, Caption, Finding.evidence["spans"])
+        .join(Finding, Finding.id == FindingNow.finding_id)
+        .join(Caption, Caption.id == Finding.evidence["caption"].as_integer())
+        .where(FindingNow.candidate_id.in_(candidate_ids), FindingNow.stage == "private", FindingNow.stale.is_(False))
+        .order_by(FindingNow.candidate_id)
+    )
+    return [(id_, caption, spans) for id_, caption, spans in rows]
+
+
 @dataclass(frozen=True)
 class Settled:
     """A candidate that was held and that an admin let go or rejected, and can be held again."""

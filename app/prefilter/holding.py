@@ -16,9 +16,22 @@ from app.curation import actions as curation
 from app.curation import moves
 from app.curation.policies import is_withheld
 from app.errors import Conflict
-from app.prefilter import due, held, queries, stages
-from app.prefilter.privacy import OF_STAGE, Action
-from app.tables import Candidate, CandidateState, Finding, FindingNow, FlagOrigin, Release, ReviewKind, Stage, WorkQueue
+from app.prefilter import due, held, offers, queries, stages
+from app.prefilter.policies import Offer, StageResult
+from app.prefilter.privacy import OF_STAGE, TAKEN_OUT, PrivateKind
+from app.prefilter.private_details import MADE_BY, Detail, proposal
+from app.tables import (
+    Candidate,
+    CandidateState,
+    CaptionKind,
+    Finding,
+    FindingNow,
+    FlagOrigin,
+    Release,
+    ReviewKind,
+    Stage,
+    WorkQueue,
+)
 
 S = CandidateState
 BATCH = 200
@@ -52,7 +65,7 @@ def _change(session: Session, actor: Actor, row: Stage, wanted: held.Actions) ->
         session, "stage.privacy_changed", "stage", row.name, user_id=actor.user_id, details={"from": old, "to": new}
     )
     _apply_by_job(session, actor, "threshold", {"stage": row.name})
-    if row.name == "private" and Action.REDACT in {*old.values(), *new.values()}:
+    if row.name == "private" and any((old[kind] in TAKEN_OUT) != (new[kind] in TAKEN_OUT) for kind in new):
         _apply_by_job(session, actor, "rerun", {"stage": row.name, "candidates": None})  # other texts are on offer
     return True
 
@@ -113,11 +126,23 @@ def release(session: Session, actor: Actor, candidate_ids: Sequence[int]) -> int
         found = found.where(FindingNow.stage == stage, FindingNow.candidate_id.in_(ids))
         columns = ["candidate_id", "finding_id", "user_id"]
         session.execute(insert(Release).from_select(columns, found).on_conflict_do_nothing())
+        if stage == "private":
+            _offer_without_details(session, ids)
         _go_on(session, stage, _not_stopped(session, stage, moves.let_go(session, ids)))
         for id_ in ids:
             details = {"stage": stage}
             jobs.record(session, "candidate.released", "candidate", id_, user_id=actor.user_id, details=details)
     return sum(map(len, by_stage.values()))
+
+
+def _offer_without_details(session: Session, candidate_ids: Sequence[int]) -> None:
+    """Under the actions in force, for the stage may have looked when they took out less."""
+    actions = held.actions(session)["private"]
+    for id_, caption, spans in held.details(session, candidate_ids):
+        found = [Detail(span["start"], span["end"], PrivateKind(span["kind"])) for span in spans]
+        if text := proposal(caption.text or "", found, actions):
+            made = Offer(CaptionKind.PROPOSED, text, MADE_BY, caption.id)
+            offers.offer(session, [StageResult(id_, offers=[made])])
 
 
 def _go_on(session: Session, stage: str, candidate_ids: Sequence[int]) -> None:
@@ -162,7 +187,8 @@ def hold_again(session: Session, actor: Actor, candidate_id: int) -> None:
         session.refresh(candidate)
     if not hold(session, stage, {candidate.state: [candidate_id]}):
         raise Conflict(f"C-{candidate_id} is with a reviewer, or was decided.", "Its page says where it stands.")
-    session.execute(delete(Release).where(Release.candidate_id == candidate_id))
+    of_stage = select(Finding.id).where(Finding.candidate_id == candidate_id, Finding.stage == stage)
+    session.execute(delete(Release).where(Release.finding_id.in_(of_stage)))
     session.refresh(candidate)
     details = {"stage": stage}
     jobs.record(session, "candidate.held_again", "candidate", candidate_id, user_id=actor.user_id, details=details)

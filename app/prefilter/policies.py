@@ -24,8 +24,8 @@ class Version:
 class StageInput:
     """One candidate as a stage gets it: its picture, its newest original caption and the text on offer.
 
-    `images` is the last position of its post. `versions` lead from an original to the text on offer, which is the
-    last of them.
+    `images` is the last position of its post and `handle` the poster's, without "@". `versions` lead from an original
+    to the text on offer, which is the last of them.
     """
 
     candidate_id: int
@@ -39,6 +39,7 @@ class StageInput:
     post_id: int | None = None
     position: int = 1
     images: int = 1
+    handle: str = ""
     versions: Sequence[Version] = ()
 
     def before(self, *makers: str) -> Version | None:

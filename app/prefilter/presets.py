@@ -1,17 +1,31 @@
 """Thresholds that others started from, with where they are written. A preset is only ever previewed."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from urllib.parse import urlencode
+
+from app.prefilter.limits import Limits
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named starting point of a stage; `threshold` is None where the source gives none that can be used here."""
+    """A named starting point of a stage; `threshold` is None where the source gives none that can be used here.
+
+    `limits` are of the quality stage.
+    """
 
     stage: str
     name: str
     threshold: float | None
     note: str
     source: str
+    limits: Limits | None = None
+
+    @property
+    def query(self) -> str:
+        """What previews it, after the `?` of its stage's address; "" where there is nothing to preview."""
+        if self.limits:
+            return urlencode(asdict(self.limits))
+        return "" if self.threshold is None else urlencode({"threshold": self.threshold})
 
 
 WAON = "arXiv 2510.22276"
@@ -22,9 +36,10 @@ PRESETS = (
         "quality",
         "WAON",
         None,
-        "drops a shorter side below 150 px, an aspect beyond 1:2 and fewer than 32 colours, but has no line on "
-        "sharpness, which this threshold is about",
+        "drops a shorter side below 150 px and an aspect beyond 1:2; its line at 32 colours, which are not counted "
+        "here, is left out, and it has none on sharpness, which the threshold is about",
         WAON,
+        Limits(150, 2.0),
     ),
     Preset(
         "domain",
@@ -56,4 +71,4 @@ PRESETS = (
 
 def presets_of(stage: str) -> list[Preset]:
     """A stage's presets, those that can be previewed first."""
-    return sorted((preset for preset in PRESETS if preset.stage == stage), key=lambda p: p.threshold is None)
+    return sorted((preset for preset in PRESETS if preset.stage == stage), key=lambda preset: not preset.query)

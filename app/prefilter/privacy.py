@@ -1,6 +1,7 @@
 """Kinds of private details, and what is done about each. Nothing here asks the database.
 
-The kinds are those of HIPAA's Safe Harbor (45 CFR 164.514(b)(2)) that a caption or a picture can show.
+The kinds are those of HIPAA's Safe Harbor (45 CFR 164.514(b)(2)) that a caption or a picture can show, and the
+poster's own handle, which is attribution: nothing is done about it unless an admin says so.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ class Action(StrEnum):
     HOLD = "hold"
 
 
+TAKEN_OUT = (Action.REDACT, Action.HOLD)  # what was held is still there when an admin lets it go
 DOES = {
     Action.PASS: "Nothing",
     Action.WARN: "Say so",
@@ -32,6 +34,7 @@ class PrivateKind(StrEnum):
     PHONE = "phone"
     EMAIL = "email"
     HANDLE = "handle"
+    OWN_HANDLE = "own_handle"
     PLACE = "place"
     LINK = "link"
     FACE = "face"
@@ -46,6 +49,7 @@ TITLES = {
     PrivateKind.PHONE: "Phone and fax numbers",
     PrivateKind.EMAIL: "E-mail addresses",
     PrivateKind.HANDLE: "Handles",
+    PrivateKind.OWN_HANDLE: "The poster’s own handle",
     PrivateKind.PLACE: "Places smaller than a state",
     PrivateKind.LINK: "Links",
     PrivateKind.FACE: "Faces",
@@ -59,13 +63,19 @@ ONE = {
     PrivateKind.PHONE: "phone number",
     PrivateKind.EMAIL: "e-mail address",
     PrivateKind.HANDLE: "handle",
+    PrivateKind.OWN_HANDLE: "own handle",
     PrivateKind.PLACE: "place",
     PrivateKind.LINK: "link",
     PrivateKind.FACE: "face",
     PrivateKind.WRITING: "line of writing",
 }
-OF_TEXT = tuple(kind for kind in PrivateKind if kind not in (PrivateKind.FACE, PrivateKind.WRITING))
-OF_STAGE = {"faces": (PrivateKind.FACE,), "writing": (*OF_TEXT, PrivateKind.WRITING), "private": OF_TEXT}
+OF_PICTURE = (PrivateKind.FACE, PrivateKind.WRITING)
+OF_TEXT = tuple(kind for kind in PrivateKind if kind not in (PrivateKind.OWN_HANDLE, *OF_PICTURE))
+OF_STAGE = {
+    "faces": (PrivateKind.FACE,),
+    "writing": (*OF_TEXT, PrivateKind.WRITING),
+    "private": (*OF_TEXT, PrivateKind.OWN_HANDLE),
+}
 
 
 def strongest(kinds: Iterable[str], actions: Mapping[str, str]) -> Action:

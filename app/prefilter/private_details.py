@@ -6,13 +6,14 @@ Names and places are found where a word beside them tells ("Mrs. Smith", "Pacien
 
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from app.prefilter import private_phrases as phrases
-from app.prefilter.privacy import PrivateKind
+from app.prefilter.privacy import TAKEN_OUT, PrivateKind
 
 VERSION = 1
+MADE_BY = f"private {VERSION}"
 OLDEST_SAID = 89  # years; Safe Harbor takes ages above together
 
 
@@ -47,6 +48,17 @@ def merged(details: Iterable[Detail]) -> list[Detail]:
     return kept
 
 
+def with_own_handle(text: str, details: Iterable[Detail], handle: str) -> list[Detail]:
+    """The details, with the poster's own handle told from those of others; `handle` "" where it is not known."""
+    own = f"@{handle}".casefold()
+    return [
+        replace(detail, kind=PrivateKind.OWN_HANDLE)
+        if detail.kind is PrivateKind.HANDLE and text[detail.start : detail.end].casefold() == own
+        else detail
+        for detail in details
+    ]
+
+
 def without(text: str, details: Collection[Detail]) -> str:
     """The text with these details cut and the gaps closed; every other word stays as it is."""
     if not details:
@@ -61,6 +73,12 @@ def without(text: str, details: Collection[Detail]) -> str:
     for pattern, instead in _TIDY:
         text = pattern.sub(instead, text)
     return text.strip()
+
+
+def proposal(text: str, details: Iterable[Detail], actions: Mapping[str, str]) -> str:
+    """The text without what `actions`, by kind, take out; "" where no word would be left."""
+    left = without(text, [detail for detail in details if actions.get(detail.kind) in TAKEN_OUT])
+    return left if left == text or any(letter.isalnum() for letter in left) else ""
 
 
 def _emails(text: str) -> Iterator[Detail]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, false, func, literal, select
+from sqlalchemy import ColumnElement, false, func, literal, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
@@ -15,6 +15,7 @@ from app.prefilter import stages
 from app.prefilter.languages import CODES, language_name
 from app.prefilter.policies import StageInput, Version, is_reviewed, only_ranks
 from app.tables import (
+    Author,
     Candidate,
     CandidateState,
     Caption,
@@ -24,15 +25,12 @@ from app.tables import (
     Encoder,
     Finding,
     FindingNow,
-    FlagOrigin,
     Image,
-    Import,
     Job,
     Label,
     LabelSet,
     Outcome,
     Post,
-    Source,
     Stage,
     StageTodo,
 )
@@ -157,8 +155,11 @@ def inputs(session: Session, candidate_ids: Sequence[int]) -> list[StageInput]:
             Candidate.post_id,
             Candidate.position,
             select(func.max(beside.position)).where(beside.post_id == Candidate.post_id).scalar_subquery(),
+            func.coalesce(Author.label, ""),
         )
         .join(Image, Image.id == Candidate.image_id)
+        .join(Post, Post.id == Candidate.post_id)
+        .outerjoin(Author, Author.id == Post.author_id)
         .outerjoin(offered_caption, offered_caption.id == Candidate.caption_id)
         .outerjoin(newest, newest.c.candidate_id == Candidate.id)
         .outerjoin(Caption, (Caption.candidate_id == Candidate.id) & (Caption.version == newest.c.version))

@@ -10,15 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.curation import actions as curation
 from app.curation import moves, orders
-from app.prefilter import copies, due, holding, lookalikes, queries, sameness, stages
-from app.prefilter.policies import Offer, StageResult, Verdict, verdict
+from app.prefilter import copies, due, holding, lookalikes, offers, queries, sameness, stages
+from app.prefilter.policies import StageResult, Verdict, verdict
 from app.prefilter.privacy import OF_STAGE
 from app.tables import (
     Candidate,
     CandidateState,
-    Caption,
     EvidenceKind,
     EvidenceText,
     Finding,
@@ -69,7 +67,7 @@ def write_results(
     screened = [by_id[id_] for id_ in _still(session, S.FILTERED_OUT, taken) if stage.name in OF_STAGE]
     keep_words(session, [*mine, *screened])
     write_findings(session, stage.name, row.active_version, [*mine, *screened], hashes, job_id)
-    offer(session, [*mine, *screened])
+    offers.offer(session, [*mine, *screened])
     sent, held = _send_on(session, stage, row, mine), _hold_screened(session, stage, row, screened)
     return Sent(sent.passed + late + len(screened) - held, sent.dropped, sent.held + held)
 
@@ -186,7 +184,7 @@ def _write_late(
     results = [by_id[id_] for id_ in mine]
     write_findings(session, stage.name, row.active_version, results, hashes, job_id)
     free = set(moves.untouched(session, mine))
-    offer(session, [result for result in results if result.candidate_id in free])
+    offers.offer(session, [result for result in results if result.candidate_id in free])
     dropped = [one for one in results if verdict(one, row.threshold, row.setting) is Verdict.DROP]
     _stop(session, stage, [late[result.candidate_id] for result in dropped])
     orders.prioritise(session, [id_ for id_ in mine if late[id_].state is S.QUEUED])
@@ -201,30 +199,6 @@ def _released(session: Session, stage: str, candidate_ids: Sequence[int]) -> set
         .where(FindingNow.stage == stage, FindingNow.candidate_id.in_(candidate_ids))
     )
     return set(session.scalars(statement))
-
-
-def offer(session: Session, results: Sequence[StageResult]) -> None:
-    """Puts the captions that a stage made on offer; the caller holds candidates that nobody reviews."""
-    for result in results:
-        candidate = session.get(Candidate, result.candidate_id)
-        if candidate is None:
-            continue
-        caption: Caption | None = None
-        for made in result.offers:
-            base = session.get(Caption, made.based_on) if made.based_on else caption
-            caption = base if base and base.text == made.text else _made(session, candidate, made, base)
-        if caption and caption.id != candidate.caption_id:
-            curation.offer_caption(session, candidate, caption)
-
-
-def _made(session: Session, candidate: Candidate, made: Offer, base: Caption | None) -> Caption:
-    """The caption that an offer makes of its base; the one it made of it before, where it says the same."""
-    based_on = base.id if base else None
-    same = Caption.based_on.is_not_distinct_from(based_on) & (Caption.made_by == made.made_by)
-    before = session.scalars(
-        select(Caption).where(Caption.candidate_id == candidate.id, Caption.text == made.text, same)
-    ).first()
-    return before or curation.add_caption(session, candidate.id, made.kind, made.text, made.made_by, based_on)
 
 
 # --- sameness: the one stage whose finding on a candidate changes with its neighbours -------------

@@ -1,13 +1,15 @@
 """The pre-filter: the stages with their counts, one stage's threshold with its preview, running again."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.orm import Session
 
 from app import presence
 from app.curation import orders
 from app.errors import Invalid, NotFound
-from app.prefilter import actions, audit, evidence, queries, stages
+from app.prefilter import actions, audit, evidence, funnel, limits, queries, rates, stages
 from app.prefilter.forms import AuditForm, FunnelForm, OrderForm, PreviewForm, ThresholdForm
 from app.prefilter.presets import presets_of
 from app.web.deps import Admin, FormDep, SessionDep, parse
@@ -30,21 +32,21 @@ def prefilter(request: Request, session: SessionDep, actor: Admin) -> Response:
 def stages_page(
     request: Request, session: Any, wanted: FunnelForm, error: Invalid | None = None, status: int = 200
 ) -> Response:
-    where = queries.came_from(wanted.source, wanted.import_id)
-    total, funnel = queries.funnel(session, where)
+    where = funnel.came_from(wanted.source, wanted.import_id)
+    total, counts = funnel.funnel(session, where)
     context = {
         "wanted": wanted,
-        "sources": queries.sources(session),
-        "imports": queries.recent_imports(session),
-        "weeks": evidence.weeks(session, where),
-        "effects": evidence.effects(session),
+        "sources": funnel.sources(session),
+        "imports": funnel.recent_imports(session),
+        "weeks": funnel.weeks(session, where),
+        "effects": evidence.effects(session, wanted.source, wanted.import_id),
         "audit": evidence.audit_settings(session),
         "audits": evidence.audit_counts(session),
         "orders": orders.ORDERS,
         "order": orders.in_force(session),
         "errors": error.fields if error else {},
         "total": total,
-        "funnel": funnel,
+        "funnel": counts,
         "running": queries.open_jobs(session),
         "served": presence.served_queues(session),
         "classifier": queries.classifier_facts(session),
@@ -85,7 +87,7 @@ def stage(request: Request, session: SessionDep, actor: Admin, stage: str) -> Re
         wanted = parse(PreviewForm, request.query_params)  # type: ignore[arg-type]  # it reads like a form
     except Invalid as error:
         return stage_page(request, session, stage, None, error, status=422)
-    return stage_page(request, session, stage, wanted.threshold)
+    return stage_page(request, session, stage, wanted.threshold, sizes=wanted.limits)
 
 
 def stage_page(
@@ -95,8 +97,13 @@ def stage_page(
     threshold: float | None,
     error: Invalid | None = None,
     status: int = 200,
+    sizes: limits.Limits | None = None,
+    typed: Mapping[str, Any] | None = None,
 ) -> Response:
-    """One stage; with a `threshold`, what it would do. Nothing changes until it is applied."""
+    """One stage; with a `threshold` or `sizes`, what it would do. Nothing changes until it is applied.
+
+    `typed` holds what was sent and refused, where the address does not.
+    """
     if name not in stages.BY_NAME:
         raise NotFound(f"There is no stage {name[:40]}.")
     row = queries.stage_row(session, name)
@@ -110,17 +117,35 @@ def stage_page(
         "preview": None,
         "not_run": evidence.not_run(session, name),
         "presets": presets_of(name),
+        "limits": None,
         "languages": queries.language_choices(session) if name == "language" else [],
     }
+    if name == "quality":
+        context |= _limits(session, row.setting, sizes, (typed or request.query_params) if error else {})
     if wanted is not None and stages.BY_NAME[name].has_threshold:
+        preview = evidence.preview(session, name, wanted)
         context |= {
-            "preview": evidence.preview(session, name, wanted),
+            "preview": preview,
+            "ahead": rates.ahead(session, name, preview.back) if preview.back else None,
             "above": queries.edge(session, name, wanted, above=True),
             "below": queries.edge(session, name, wanted, above=False),
             "proof": evidence.proof(session, name, wanted, row.threshold or 0.0),
             "changes": evidence.changes(session, name),
         }
     return render(request, "prefilter/stage.html", context, block="preview", status=status)
+
+
+def _limits(
+    session: Session, setting: dict[str, Any], wanted: limits.Limits | None, refused: Mapping[str, Any]
+) -> dict[str, Any]:
+    in_force = limits.limits_of(setting)
+    shown = wanted or in_force
+    fields = {"shorter_side": str(shown.shorter_side), "aspect": f"{shown.aspect:g}" if shown.aspect else ""}
+    return {
+        "limits": in_force,
+        "limits_preview": limits.preview(session, shown) if shown != in_force else None,
+        "typed_limits": {name: refused.get(name, value) for name, value in fields.items()},
+    }
 
 
 @router.post("/prefilter/{stage}/threshold", name="stage_threshold")

@@ -1,30 +1,17 @@
 """How many candidates each value of a facet has: to 1,000, beyond that nobody counts."""
 
-from sqlalchemy import text
+from typing import Any
+
+from sqlalchemy import Select, Text, func, literal, literal_column, select
 from sqlalchemy.orm import Session
 
+from app.candidates.queries import shown_to_reviewers
 from app.curation.vocabulary import ORGANS, STAINS
 from app.operations.tallies import kept
+from app.tables import Candidate, Finding, FindingNow, Post, Source
 
 COUNTED_TO = 1000  # counting every candidate of a common value would take longer than the list
 FACETS_SECONDS = 60
-
-# The counts are everybody's, so what a machine holds is in none of them.
-SEEN = "c.state <> 'withdrawn' AND c.flag_origin IS DISTINCT FROM 'machine'"
-BY_FIELD = """
-    SELECT wanted.value, (SELECT count(*) FROM (
-        SELECT 1 FROM finding f JOIN candidate c ON c.id = f.candidate_id AND {seen}
-        WHERE f.evidence #>> '{{fields,{field}}}' = wanted.value AND f.id = (
-            SELECT finding_id FROM finding_now n WHERE n.candidate_id = f.candidate_id AND n.stage = 'caption')
-        LIMIT :most) counted)
-    FROM unnest(CAST(:values AS text[])) AS wanted (value)
-"""
-BY_SOURCE = """
-    SELECT s.id::text, (SELECT count(*) FROM (
-        SELECT 1 FROM post p JOIN candidate c ON c.post_id = p.id AND {seen}
-        WHERE p.source_id = s.id LIMIT :most) counted)
-    FROM source s
-"""
 
 
 def facets(session: Session) -> dict[str, dict[str, int]]:
@@ -38,13 +25,31 @@ def facets(session: Session) -> dict[str, dict[str, int]]:
 
 
 def _count_facets(session: Session) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for facet, values in (("organ", ORGANS), ("stain", STAINS)):
-        statement = text(BY_FIELD.format(field=facet, seen=SEEN))
-        rows = session.execute(statement, {"values": list(values), "most": COUNTED_TO + 1})
-        counts |= {f"{facet}:{value}": count for value, count in rows if count}
-    rows = session.execute(text(BY_SOURCE.format(seen=SEEN)), {"most": COUNTED_TO + 1})
-    return counts | {f"source:{id_}": count for id_, count in rows}
+    values = [(facet, value) for facet, of_it in (("organ", ORGANS), ("stain", STAINS)) for value in of_it]
+    counts = {f"{facet}:{value}": _count(session, _with_field(facet, value)) for facet, value in values}
+    of_sources = {
+        f"source:{id_}": _count(session, select(Candidate.id).join(Post).where(Post.source_id == id_))
+        for id_ in session.scalars(select(Source.id))
+    }
+    return {key: count for key, count in counts.items() if count} | of_sources
+
+
+def _with_field(facet: str, value: str) -> Select[Any]:
+    """Those in which the caption rules find the value now. Spelled as the indexes are (`Finding`)."""
+    by_rules = (FindingNow.finding_id == Finding.id) & (FindingNow.stage == literal("caption", literal_execute=True))
+    field = literal_column(f"finding.evidence #>> '{{fields,{facet}}}'", Text)
+    return (
+        select(Candidate.id)
+        .join(Finding, Finding.candidate_id == Candidate.id)
+        .join(FindingNow, (FindingNow.candidate_id == Candidate.id) & by_rules)
+        .where(field == value)
+    )
+
+
+def _count(session: Session, found: Select[Any]) -> int:
+    """How many of them everybody may see, as the counts are everybody's."""
+    some = found.where(shown_to_reviewers()).limit(COUNTED_TO + 1).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
 
 
 def shown(count: int) -> str:

@@ -182,6 +182,7 @@ def _report(session: Session, assignment: SplitAssignment) -> dict[str, Any]:
         "funnel": _funnel(session),
         "rejections": _rejections(session),
         "reviewing": _reviewing(session),
+        "filtered_by": _filtered_by(session),
     }
 
 
@@ -232,3 +233,16 @@ def _reviewing(session: Session) -> dict[str, int]:
         )
     ).one()
     return {"Reviewers": row[0], "Captions edited": row[1]}
+
+
+def _filtered_by(session: Session) -> list[dict[str, Any]]:
+    """The encoders that stages select by now, themselves or by a classifier on them, and how far their terms go."""
+    rows = session.execute(
+        text(
+            """SELECT stage.name AS stage, encoder.name AS encoder, encoder.licence, encoder.reaches_data
+            FROM stage LEFT JOIN classifier ON classifier.id = (stage.setting->>'classifier')::bigint
+            JOIN encoder ON encoder.id IN ((stage.setting->>'encoder')::bigint, classifier.encoder_id)
+            ORDER BY stage.name, encoder.id"""
+        )
+    )
+    return [dict(row) for row in rows.mappings()]

@@ -35,6 +35,11 @@ def name(snapshot: Snapshot) -> str:
     return f"v{snapshot.number:04d}"
 
 
+def reaching(snapshot: Snapshot) -> list[str]:
+    """The encoders that selected its pairs and whose licence reaches what is made with it, models too."""
+    return sorted({one["encoder"] for one in snapshot.report.get("filtered_by", ()) if one["reaches_data"]})
+
+
 def as_row(snapshot: Snapshot) -> dict[str, Any]:
     """A snapshot in plain values, for lists and scripts."""
     counts = snapshot.report.get("counts", {})

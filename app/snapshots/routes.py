@@ -85,6 +85,7 @@ def snapshot(request: Request, session: SessionDep, actor: DataReader, number: R
         "look": queries.look_inside(session, found),
         "maker": queries.maker(session, found),
         "withdrawn": queries.withdrawn_since(session, found),
+        "reaching": queries.reaching(found),
     }
     return render(request, "snapshots/snapshot.html", context)
 

@@ -1,4 +1,6 @@
-"""What admins do with runs: launch, cancel, resume, tidy. A worker's job does the work."""
+"""What admins do with runs: launch, cancel, resume, go on, keep, tidy. A worker's job does the work."""
+
+from dataclasses import replace
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -11,7 +13,7 @@ from app.snapshots import queries as snapshot_queries
 from app.tables import Job, Run, WorkQueue
 from app.training import folders, plans, queries
 from app.training.plans import NewRun
-from app.training.policies import spread
+from app.training.policies import can_keep_best, spread
 from app.training.settings import BY_NAME, PRACTICE_ARCHITECTURE, PRACTICE_RECIPE
 
 LAUNCH_LOCK = 20423
@@ -45,12 +47,15 @@ def _one(session: Session, actor: Actor, plan: plans.Plan, new: NewRun, settings
         settings=settings,
         note=new.note,
         like_id=new.like if new.like and session.get(Run, new.like) else None,
+        report=_report(plan, new),
         made_by=actor.user_id,
     )
     if known := queries.equal_open_run(session, run):
         return known
     session.add(run)
     session.flush()
+    if new.goes_on_from:
+        folders.go_on(run.id, new.goes_on_from)
     run.job_id = _submit(session, actor, run).id
     details = {
         "recipe": new.recipe,
@@ -61,12 +66,17 @@ def _one(session: Session, actor: Actor, plan: plans.Plan, new: NewRun, settings
     return run
 
 
-def _submit(session: Session, actor: Actor, run: Run) -> Job:
+def _report(plan: plans.Plan, new: NewRun) -> dict[str, object]:
+    begun = {"goes_on_from": new.goes_on_from} if new.goes_on_from else {}
+    return begun | ({"notes": plan.cautions} if plan.cautions else {})
+
+
+def _submit(session: Session, actor: Actor, run: Run, **more: bool) -> Job:
     return jobs.submit(
         session,
         "finetune",
         WorkQueue.TRAIN,
-        {"run": run.id},
+        {"run": run.id, **more},
         unit="steps",
         dedupe=f"finetune:{run.id}",
         requested_by=actor.user_id,
@@ -88,13 +98,56 @@ def cancel(session: Session, actor: Actor, run_id: int) -> None:
 
 
 def resume(session: Session, actor: Actor, run_id: int) -> Job:
-    """Goes on from the last finished epoch. Raises Conflict unless it stopped, or when pairs were withdrawn since."""
+    """Goes on from the last finished epoch. Raises Conflict unless it stopped and still has what it needs."""
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))  # nobody deletes the checkpoints meanwhile
     found = queries.shown(session, run_id)
+    _refuse_withdrawn(session, found)
+    again = operations.retry(session, actor, found.job.id)
+    again.arguments = {"run": run_id}  # it trains, though its last job was to make a model of what there was
+    return again
+
+
+def keep_best(session: Session, actor: Actor, run_id: int) -> Job:
+    """Makes a model of a stopped run's best epoch. Raises Conflict where there is none, or no longer."""
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))
+    found = queries.shown(session, run_id)
+    run = found.run
+    if not can_keep_best(run, found.job):
+        raise Conflict(f"Run {run_id} has no epoch to make a model of.", "Load the page again.")
+    _refuse_withdrawn(session, found)
+    job = _submit(session, actor, run, finish=True)
+    job.total, job.done, job.cursor = found.job.total, found.job.done, found.job.cursor
+    run.job_id = job.id
+    details = {"epoch": run.best_epoch}
+    jobs.record(session, "run.best_kept", "run", run_id, user_id=actor.user_id, details=details)
+    return job
+
+
+def go_on(session: Session, actor: Actor, run_id: int, more: int) -> Run:
+    """A new run that trains `more` epochs behind a finished one's last. Raises Conflict where that is not kept."""
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))
+    found = queries.shown(session, run_id)
+    done = max((epoch.epoch for epoch in queries.epochs(session, [run_id])[run_id]), default=0)
+    if found.is_open or not folders.has_last(run_id) or not done:
+        raise Conflict(f"Run {run_id} kept no last epoch to go on from.", "Start a new run with the same settings.")
+    new = NewRun(
+        snapshot=found.snapshot.number if found.snapshot else None,
+        base=found.run.base_id,
+        architecture=found.run.architecture,
+        recipe=found.run.recipe,
+        settings=replace(found.settings, epochs=done + more),
+        like=run_id,
+        goes_on_from=run_id,
+    )
+    (run,) = launch(session, actor, new, confirmed=True)  # as it was for the run that it goes on from
+    return run
+
+
+def _refuse_withdrawn(session: Session, found: queries.ShownRun) -> None:
     if found.snapshot and (gone := snapshot_queries.withdrawn_since(session, found.snapshot)):
         were = "pair was" if gone == 1 else "pairs were"
         said = f"{gone:,} {were} withdrawn from {found.data} since it was frozen."
         raise Conflict(said, "Freeze a new snapshot and train on that.")
-    return operations.retry(session, actor, found.job.id)
 
 
 def tidy(session: Session, actor: Actor, run_id: int, confirm: str) -> int:
@@ -106,5 +159,6 @@ def tidy(session: Session, actor: Actor, run_id: int, confirm: str) -> int:
     if found.is_open:
         raise Conflict(f"Run {run_id} still needs its checkpoints.", "Cancel it first.")
     freed = folders.tidy(run_id)
+    found.run.report = found.run.report | {"tidied": True}
     jobs.record(session, "run.tidied", "run", run_id, user_id=actor.user_id, details={"bytes": freed})
     return freed

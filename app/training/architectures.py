@@ -12,6 +12,7 @@ from app.encoders.policies import below
 from app.tables import Encoder
 from app.training.settings import PRACTICE_ARCHITECTURE
 
+CONTEXT = 77  # tokens, of open_clip's text towers unless their config says otherwise
 SUGGESTED = (PRACTICE_ARCHITECTURE, "ViT-B-32", "ViT-B-16", "ViT-L-14")
 CONFIG_BYTES = 1_000_000
 
@@ -57,6 +58,11 @@ def _read(path: Path | None) -> dict[str, Any] | None:
 def needs_download(config: Mapping[str, Any]) -> bool:
     """Whether a tower's own config stands on a hub, so that it can't be made here."""
     return "hf_model_name" in config["text_cfg"] or "hf_model_name" in config["vision_cfg"]
+
+
+def context(config: Mapping[str, Any] | None) -> int:
+    """How many tokens of a caption the network reads; open_clip's default where its config says nothing."""
+    return int(config["text_cfg"].get("context_length", CONTEXT)) if config else CONTEXT
 
 
 def has_blocks(config: Mapping[str, Any]) -> bool:

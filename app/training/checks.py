@@ -2,27 +2,29 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.training.settings import BEST_BY, KEEP, PRECISIONS, SCHEDULES, TrainingSettings
 
 SNAPSHOT, BASE = "snapshot", "base"
 MOST_EPOCHS, MOST_BATCH, MOST_LOADERS = 1_000, 65_536, 64
+FEW_VAL = 100  # with fewer, a tenth or more of R@10 is chance
 _SEVERAL = re.compile(r"::|[{}]")  # webdataset reads these in a path as several paths
 _COCA = re.compile("coca", re.IGNORECASE)  # open_clip takes another loss where the model's name has it
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a run would meet. `folder` is that of its shards, `model` what open_clip is told; `processes` one a GPU.
+    """What a run would meet. `sizes` are the training pairs of each shard, `folder` is that of the shards, `model` what
+    open_clip is told; `processes` one a GPU.
 
     `empty_captions` and `undecodable` are keys, known once the shards were read. `has_plain_towers` is false where
     open_clip can lock the image tower only as a whole (ResNet).
     """
 
-    train_pairs: int
+    sizes: tuple[int, ...]
     val_pairs: int
-    shards: int
     processes: int = 1
     device: str = "cpu"
     name: str = "The snapshot"
@@ -34,16 +36,30 @@ class Facts:
     model: str = ""
     has_plain_towers: bool = True
 
+    @property
+    def train_pairs(self) -> int:
+        return sum(self.sizes)
 
-def fitting_loaders(loaders: int, shards: int, processes: int) -> int:
-    """Loading processes for each process that trains: each needs a shard of its own."""
-    return min(loaders, shards // processes) if processes else loaders
+
+def fitting_loaders(settings: TrainingSettings, sizes: Sequence[int], processes: int) -> int:
+    """Loading processes for each process that trains, so that each is sure to have a whole batch.
+
+    webdataset gives each of them every nth of the shuffled shards, and repeats them for ever where they hold none.
+    """
+    several = range(settings.loaders, 1, -1)
+    enough = (loaders for loaders in several if smallest_share(sizes, loaders * processes) >= settings.batch_size)
+    return next(enough, min(settings.loaders, 1))
 
 
-def steps_per_epoch(settings: TrainingSettings, train_pairs: int, shards: int, processes: int = 1) -> int:
+def smallest_share(sizes: Sequence[int], readers: int) -> int:
+    """The fewest pairs that one of so many readers of shards may be given."""
+    return sum(sorted(sizes)[: len(sizes) // readers])
+
+
+def steps_per_epoch(settings: TrainingSettings, sizes: Sequence[int], processes: int = 1) -> int:
     """As open_clip_train 3.3.0 counts them: whole batches for every loader; pairs are repeated to fill them."""
-    loaders = max(1, fitting_loaders(settings.loaders, shards, processes))
-    batches = math.ceil(train_pairs / (settings.batch_size * processes))
+    loaders = max(1, fitting_loaders(settings, sizes, processes))
+    batches = math.ceil(sum(sizes) / (settings.batch_size * processes))
     return math.ceil(batches / loaders) * loaders // settings.accumulate
 
 
@@ -53,6 +69,18 @@ def problems(settings: TrainingSettings, facts: Facts) -> dict[str, str]:
     if not found:
         found = _steps(settings, facts) | _towers(settings, facts)
     return found
+
+
+def cautions(facts: Facts) -> list[str]:
+    """What does not spoil a run and should be known before it starts, a sentence each."""
+    if not 0 < facts.val_pairs < FEW_VAL:
+        return []
+    pairs = "validation pair" if facts.val_pairs == 1 else "validation pairs"
+    by_chance = min(1.0, 10 / facts.val_pairs)
+    return [
+        f"{facts.name} has {facts.val_pairs:,} {pairs}: its R@10 is {by_chance:.0%} by chance alone, so the best epoch "
+        f"is drawn by luck. Freeze one with {FEW_VAL:,} or more."
+    ]
 
 
 def _values(settings: TrainingSettings) -> dict[str, str]:
@@ -119,9 +147,9 @@ def _named(keys: tuple[str, ...]) -> str:
 
 def _steps(settings: TrainingSettings, facts: Facts) -> dict[str, str]:
     found = {}
-    if facts.shards < facts.processes:
+    if len(facts.sizes) < facts.processes:
         found[SNAPSHOT] = (
-            f"The training pairs lie in {facts.shards:,} shards, and each of {facts.processes:,} GPUs needs one. "
+            f"The training pairs lie in {len(facts.sizes):,} shards, and each of {facts.processes:,} GPUs needs one. "
             "Freeze 25 pairs or more for each, or train on fewer GPUs."
         )
         return found
@@ -131,7 +159,12 @@ def _steps(settings: TrainingSettings, facts: Facts) -> dict[str, str]:
         ask = f"Set the batch to {fits:,} or less" if fits >= 2 else "Gather fewer steps"
         found["batch_size"] = f"A step takes {together:,} pairs, more than the {facts.train_pairs:,} there are. {ask}."
         return found
-    steps = settings.epochs * steps_per_epoch(settings, facts.train_pairs, facts.shards, facts.processes)
+    share = smallest_share(facts.sizes, facts.processes)
+    if settings.batch_size > share:
+        ask = f"Set the batch to {share:,} or less" if share >= 2 else "Freeze a new snapshot"
+        found["batch_size"] = f"A GPU's share of the shards may hold {share:,} pairs, less than a batch. {ask}."
+        return found
+    steps = settings.epochs * steps_per_epoch(settings, facts.sizes, facts.processes)
     if settings.warmup_steps >= steps:
         less = f"Set it to {steps // 10:,} or less." if steps >= 10 else "Set it to 0."
         found["warmup_steps"] = f"The run has {steps:,} steps, so this warm-up never ends. {less}"

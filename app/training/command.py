@@ -1,5 +1,6 @@
 """The trainer's command: what the page shows is what is started."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from app.snapshots.formats.shards import FOLDER, shard_name
 from app.tables import Encoder, Snapshot
 from app.training.architectures import config_path
 from app.training.checks import fitting_loaders
-from app.training.settings import TrainingSettings
+from app.training.settings import PRACTICE_SHARDS, PRACTICE_TRAIN_PAIRS, PRACTICE_VAL_PAIRS, TrainingSettings
 
 LAUNCHER = "workers.ml.trainer"
 NOT_MADE_YET = "PACKAGE"
@@ -25,13 +26,20 @@ class Start:
 
 @dataclass(frozen=True)
 class Data:
-    """Shards as open_clip_train is told them, with braces, and how many pairs and shards they are."""
+    """Shards as open_clip_train is told them, with braces; `sizes` are the pairs of each training shard."""
 
     train: str
     val: str
-    train_pairs: int
+    sizes: tuple[int, ...]
     val_pairs: int
-    shards: int
+
+    @property
+    def train_pairs(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def shards(self) -> int:
+        return len(self.sizes)
 
 
 def start_of(base: Encoder | None, architecture: str) -> Start:
@@ -51,10 +59,29 @@ def snapshot_data(snapshot: Snapshot) -> Data:
     return Data(
         train=_pattern(folder, "train", shards.get("train", 0)),
         val=_pattern(folder, "val", shards.get("val", 0)),
-        train_pairs=counts["train"],
+        sizes=_sizes(folder, counts["train"], shards.get("train", 0)),
         val_pairs=counts["val"],
-        shards=shards.get("train", 0),
     )
+
+
+def practice_data() -> Data:
+    """The practice set's shards, which a worker draws before the first run on them."""
+    folder = our().runs_path / "practice"
+    each = PRACTICE_TRAIN_PAIRS // PRACTICE_SHARDS
+    return Data(
+        _pattern(folder, "train", PRACTICE_SHARDS),
+        _pattern(folder, "val", 1),
+        sizes=(each,) * PRACTICE_SHARDS,
+        val_pairs=PRACTICE_VAL_PAIRS,
+    )
+
+
+def _sizes(folder: Path, pairs: int, shards: int) -> tuple[int, ...]:
+    """The pairs of each training shard as its folder says; even shares where that is lost."""
+    path = folder / "sizes.json"
+    known = json.loads(path.read_bytes()) if path.is_file() else {}
+    even = [pairs // shards + (number < pairs % shards) for number in range(shards)]
+    return tuple(int(known.get(shard_name("train", number), even[number])) for number in range(shards))
 
 
 def _pattern(folder: Path, split: str, count: int) -> str:
@@ -121,7 +148,7 @@ def _how(settings: TrainingSettings, data: Data, device: str, processes: int) ->
         "--beta2": settings.beta2,
         "--eps": settings.epsilon,
         "--seed": settings.seed,
-        "--workers": fitting_loaders(settings.loaders, data.shards, processes),
+        "--workers": fitting_loaders(settings, data.sizes, processes),
     }
     pairs = [word for name, value in values.items() for word in (name, str(value))]
     whole = ["ratio=(1.0,1.0)"] if settings.smallest_crop == 1 else []

@@ -10,6 +10,7 @@ from app.spreadsheets import neutral
 from app.tables import RunEpoch
 from app.training.policies import LABELS, LOSS, RECALLS, words
 from app.training.queries import ShownRun
+from app.training.settings import title_of
 from app.web.filters import NOTHING, bytes_size, duration, percent, thousands
 
 MOST = 12  # as many as a sweep has
@@ -17,12 +18,11 @@ MOST = 12  # as many as a sweep has
 
 @dataclass(frozen=True)
 class Compared:
-    """A run with what it reached. `speed` in pairs a second, `seconds` so far or in all, `memory` in bytes."""
+    """A run with what it reached. `speed` in pairs a second, `seconds` of training, `memory` in bytes at most."""
 
     shown: ShownRun
     epochs: list[RunEpoch]
     speed: float | None
-    memory: int | None
 
     @property
     def best(self) -> RunEpoch | None:
@@ -31,9 +31,15 @@ class Compared:
 
     @property
     def seconds(self) -> float | None:
-        job = self.shown.job
-        end = job.finished_at or job.heartbeat
-        return (end - job.started_at).total_seconds() if job.started_at and end else None
+        """Of training, without waiting, over all its attempts."""
+        trained: float | None = self.shown.run.report.get("trained_seconds")
+        return trained
+
+    @property
+    def memory(self) -> int | None:
+        report = self.shown.run.report
+        most: int | None = report.get("gpu_memory") or report.get("memory")
+        return most
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def _start(runs: Sequence[Compared]) -> list[Row]:
     return [
         _row(runs, "Snapshot", lambda one: one.shown.data, str),
         _row(runs, "Start", lambda one: one.shown.start, str),
-        _row(runs, "Recipe", lambda one: one.shown.run.recipe, str),
+        _row(runs, "Recipe", lambda one: title_of(one.shown.run.recipe), str),
     ]
 
 
@@ -100,7 +106,10 @@ def _known(one: Compared, when: str) -> float | None:
 
 
 def _metric(runs: Sequence[Compared], name: str, label: str) -> Row:
-    """Of the best epoch, the best of all runs marked."""
+    """Of the best epoch; the best of all runs is marked where they were asked the same question.
+
+    A validation loss is the cross-entropy within a batch, so it depends on its size; a recall only on the pairs.
+    """
     is_loss = name == LOSS
     row = _row(
         runs,
@@ -109,15 +118,22 @@ def _metric(runs: Sequence[Compared], name: str, label: str) -> Row:
         (lambda value: f"{value:.3f}") if is_loss else _share,
     )
     known = [value for value in row.values if value is not None]
-    if len(set(known)) < 2:
+    asked = {_asked(one, is_loss) for one, value in zip(runs, row.values, strict=True) if value is not None}
+    if len(set(known)) < 2 or len(asked) > 1:
         return row
     return replace(row, best=row.values.index((min if is_loss else max)(known)))
+
+
+def _asked(one: Compared, is_loss: bool) -> tuple[Any, ...]:
+    """What a figure of the validation depends on beside the model."""
+    settings = one.shown.settings
+    return (one.shown.run.snapshot_id, *((settings.batch_size, settings.siglip) if is_loss else ()))
 
 
 def _settings(runs: Sequence[Compared]) -> list[Row]:
     each = [one.shown.settings.as_json() for one in runs]
     return [
-        Row(label, [settings[name] for settings in each], [words(settings[name]) for settings in each])
+        Row(label, [settings[name] for settings in each], [words(settings[name], name) for settings in each])
         for name, label in LABELS.items()
     ]
 

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.training.architectures import activations, parameters
+from app.training.command import precision
 from app.training.settings import TrainingSettings
 
 # fp32 weights, their gradients, and AdamW's two moments; under mixed precision the weights stay fp32.
 TRAINED_BYTES = 16
+# What PyTorch, open_clip and their libraries take before a network is there, as measured on a CPU.
+PROCESS_BYTES = 750_000_000
 # A checkpoint holds the weights and both moments; a model to use only the weights.
 CHECKPOINT_BYTES, MODEL_BYTES = 12, 4
 # While a run saves, the last, the best, the one being written and open_clip's own of the last epoch may all differ.
@@ -45,6 +48,7 @@ def estimate(
     known_parameters: int,
     rate: Rate | None,
     processes: int = 1,
+    device: str = "cpu",
 ) -> Estimate:
     """`known_parameters` is 0 where the network was not counted when it was registered."""
     steps = steps_per_epoch * settings.epochs
@@ -56,19 +60,24 @@ def estimate(
         pairs / rate.pairs_per_second if rate else None,
         rate,
         count,
-        _memory(settings, config, count),
+        _memory(settings, config, count, device),
         CHECKPOINTS_AT_ONCE * CHECKPOINT_BYTES * count if count else None,
         _kept(settings, count) if count else None,
     )
 
 
-def _memory(settings: TrainingSettings, config: Mapping[str, Any] | None, count: int | None) -> int | None:
+def _memory(settings: TrainingSettings, config: Mapping[str, Any] | None, count: int | None, device: str) -> int | None:
     """Bytes of one process; locked towers and a GPU's workspace are not reckoned."""
-    a_pair = activations(config, 4 if settings.precision in ("auto", "fp32") else 2) if config else None
+    a_pair = activations(config, 4 if precision(settings, device) == "fp32" else 2) if config else None
     if count is None or a_pair is None:
         return None
-    return TRAINED_BYTES * count + settings.batch_size * a_pair // (2 if settings.checkpoint_gradients else 1)
+    return (
+        PROCESS_BYTES
+        + TRAINED_BYTES * count
+        + settings.batch_size * a_pair // (2 if settings.checkpoint_gradients else 1)
+    )
 
 
 def _kept(settings: TrainingSettings, count: int) -> int:
-    return count * (MODEL_BYTES + (CHECKPOINT_BYTES if settings.keep == "best_and_latest" else 0))
+    """The best and the last epoch are two files, but where the last is the best."""
+    return count * (MODEL_BYTES + (2 * CHECKPOINT_BYTES if settings.keep == "best_and_latest" else 0))

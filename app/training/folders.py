@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from app.config import settings
 
 LOG = "console.log"  # all that the trainer says; its own out.log lacks the errors that end it
+CHECKPOINTS, LAST = "checkpoints", "epoch_latest.pt"
 TAIL_BYTES = 64_000
 TAIL_LINES = 50
 LINE_LENGTH = 400
@@ -55,15 +57,38 @@ def pieces(path: Path) -> Iterator[bytes]:
 def checkpoints(run_id: int) -> list[Checkpoint]:
     """What is kept to resume or to use; a file of two names (a hard link) counts once."""
     found: dict[int, Checkpoint] = {}
-    for path in sorted((folder_of(run_id) / "checkpoints").glob("*.pt")):
+    for path in sorted((folder_of(run_id) / CHECKPOINTS).glob("*.pt")):
         facts = path.lstat()
         found.setdefault(facts.st_ino, Checkpoint(path.name, facts.st_size))
     return sorted(found.values(), key=lambda one: one.name)
 
 
+def has_last(run_id: int) -> bool:
+    """Whether the last epoch is kept with the optimiser's state, so that training can go on from it."""
+    return (folder_of(run_id) / CHECKPOINTS / LAST).is_file()
+
+
+def put_aside(run_id: int) -> str:
+    """Gives a folder in which something trained another name, which is returned; empty where there is none."""
+    folder = folder_of(run_id)
+    if not any((folder / name).exists() for name in (CHECKPOINTS, "tensorboard")):
+        return ""
+    moved = folder.with_name(f"{run_id}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+    folder.rename(moved)
+    return moved.name
+
+
+def go_on(run_id: int, from_id: int) -> None:
+    """Lets a new run begin with another's last epoch: one file of two names, which nobody writes in place."""
+    put_aside(run_id)
+    checkpoints = folder_of(run_id) / CHECKPOINTS
+    checkpoints.mkdir(parents=True)
+    (checkpoints / LAST).hardlink_to(folder_of(from_id) / CHECKPOINTS / LAST)
+
+
 def tidy(run_id: int) -> int:
     """Deletes a run's checkpoints; the bytes that came free."""
     kept = checkpoints(run_id)
-    for path in (folder_of(run_id) / "checkpoints").glob("*.pt"):
+    for path in (folder_of(run_id) / CHECKPOINTS).glob("*.pt"):
         path.unlink(missing_ok=True)
     return sum(one.size for one in kept)

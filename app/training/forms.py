@@ -108,6 +108,10 @@ class RunForm(SettingsForm):
         )
 
 
+class MoreForm(BaseModel):
+    more: Whole
+
+
 class TidyForm(BaseModel):
     confirm: str = ""
 

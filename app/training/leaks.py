@@ -7,9 +7,9 @@ from app.snapshots.splits import HELD_OUT, SplitInput, components
 from app.tables import Candidate, DuplicateMember, Post, Snapshot, SnapshotMember, Split
 
 
-def train_keys(session: Session, snapshot: Snapshot) -> set[str]:
-    """The pairs that a snapshot was frozen to train on."""
-    chosen = SnapshotMember.snapshot_id == snapshot.id, SnapshotMember.split == Split.TRAIN
+def keys(session: Session, snapshot: Snapshot, split: Split) -> set[str]:
+    """The pairs that a snapshot was frozen with in a split."""
+    chosen = SnapshotMember.snapshot_id == snapshot.id, SnapshotMember.split == split
     return set(session.scalars(select(SnapshotMember.key).where(*chosen)))
 
 

@@ -19,8 +19,9 @@ from app.training import architectures, comparing, folders, plans, policies, que
 from app.training.comparing import Compared
 from app.training.forms import RunForm, filled
 from app.training.policies import LOSS, recall
-from app.training.settings import BY_NAME, EXPLAINED, PRACTICE_TRAIN_PAIRS, RECIPES, TrainingSettings
+from app.training.settings import BY_NAME, EXPLAINED, PRACTICE_TRAIN_PAIRS, RECIPES, TrainingSettings, title_of
 from app.web.deps import parse
+from app.web.filters import duration
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,11 @@ def _line(session: Session, shown: queries.ShownRun, epochs: list[RunEpoch]) -> 
     losses = [epoch.metrics[LOSS] for epoch in epochs if LOSS in epoch.metrics]
     best = next((epoch for epoch in epochs if epoch.epoch == shown.run.best_epoch), None)
     pace = queries.pace(session, shown.run) if shown.job.state is JobState.RUNNING else None
-    return Line(shown, losses, best, Compared(shown, epochs, None, None).seconds, time_left(shown, pace))
+    return Line(shown, losses, best, Compared(shown, epochs, None).seconds, time_left(shown, pace))
 
 
 def time_left(shown: queries.ShownRun, pace: float | None) -> float | None:
-    """Seconds to the last step, at so many seconds a step as it took so far."""
+    """Seconds to the last step, at so many seconds a step as the last ones took."""
     if shown.job.state is not JobState.RUNNING or not shown.job.total or not pace:
         return None
     return pace * (shown.job.total - shown.job.done)
@@ -78,20 +79,19 @@ def one(session: Session, run_id: int) -> dict[str, Any]:
     shown = queries.shown(session, run_id)
     run, job = shown.run, shown.job
     epochs = queries.epochs(session, [run_id])[run_id]
-    pace, memory = queries.pace(session, run), queries.peak(session, run)
+    last, pace = queries.last_step(session, run), queries.pace(session, run)
     left = time_left(shown, pace)
     return {
         "shown": shown,
         "run": run,
         "job": job,
         "epochs": epochs,
-        "losses": queries.mean_losses(session, run, shown.steps_per_epoch),
         "best": next((epoch for epoch in epochs if epoch.epoch == run.best_epoch), None),
-        "last": queries.last_step(session, run),
+        "last": last,
         "left": left,
         "ends_at": datetime.now(UTC) + timedelta(seconds=left) if left else None,
-        "memory": memory,
-        "lost": _lost(shown, pace),
+        "memory": (run.report.get("memory") or (last and last.memory), run.report.get("gpu_memory")),
+        "loss_of_cancelling": loss_of_cancelling(shown, pace),
         "checkpoints": folders.checkpoints(run_id),
         "log": folders.last_lines(run_id),
         "command": shlex.join(["python", *run.command]) if run.command else "",
@@ -100,30 +100,42 @@ def one(session: Session, run_id: int) -> dict[str, Any]:
         "swept": queries.swept_with(session, run),
         "other": queries.last_done(session, run),
         "withdrawn": snapshot_queries.withdrawn_since(session, shown.snapshot) if shown.snapshot else 0,
-        "may_resume": may_retry(job),
+        "may_resume": may_retry(job) and not policies.is_tidied(run),
+        "can_keep_best": policies.can_keep_best(run, job),
+        "can_go_on": job.state is JobState.SUCCEEDED and bool(epochs) and folders.has_last(run_id),
         "error": None,
         "cancel": False,
         "fields": _shown_settings(shown.settings),
+        "recipe": title_of(run.recipe),
         "recalls": policies.RECALLS,
         "loss_name": LOSS,
         "recall": recall,
     }
 
 
-def _lost(shown: queries.ShownRun, pace: float | None) -> dict[str, Any]:
-    """What a cancel now would lose: the running epoch, its steps and seconds; and the last epoch that is kept."""
-    steps_per_epoch = shown.steps_per_epoch
-    if not steps_per_epoch:
-        return {"epoch": 1, "steps": 0, "seconds": None, "kept": 0}
-    kept, steps = divmod(shown.job.done, steps_per_epoch)
-    return {"epoch": kept + 1, "steps": steps, "seconds": pace * steps if pace else None, "kept": kept}
+def loss_of_cancelling(shown: queries.ShownRun, pace: float | None) -> str:
+    """What a cancel now would lose, and what it leaves, in words. An epoch is kept once its checkpoint is saved."""
+    job, per_epoch = shown.job, shown.steps_per_epoch
+    if not per_epoch:
+        return "It has not begun, so nothing is lost."
+    saved = int(job.cursor.get("saved", job.done // per_epoch))
+    if shown.run.encoder_id or "finish" in job.arguments or saved >= shown.settings.epochs:
+        return "Training is done; only measuring is lost. Resuming measures it."
+    kept = f"Epoch {saved} is kept; resuming goes on from there."
+    left = kept if saved else "No epoch is saved yet, so it would start from the beginning."
+    steps = job.done - saved * per_epoch
+    if steps <= 0:
+        return left
+    are = "step of epoch {} is lost" if steps == 1 else "steps of epoch {} are lost"
+    work = f", about {duration(pace * steps)} of work" if pace else ""
+    return f"{steps:,} {are.format(saved + 1)}{work}. {left}"
 
 
 def _shown_settings(settings: TrainingSettings) -> list[tuple[str, str]]:
     """The main settings and whatever differs from its default, in words."""
     values, usual = settings.as_json(), TrainingSettings().as_json()
     names = (*policies.MAIN, *(name for name in policies.changed(values, usual) if name not in policies.MAIN))
-    return [(policies.LABELS[name], policies.words(values[name])) for name in names]
+    return [(policies.LABELS[name], policies.words(values[name], name)) for name in names]
 
 
 # --- a new run ----------------------------------------------------------------------------------
@@ -135,6 +147,7 @@ def start_values(session: Session, asked: QueryParams) -> tuple[dict[str, Any], 
     if recipe := BY_NAME.get(typed.get("recipe", "")) if "fill" in typed else None:
         boxes = {name for name, value in recipe.settings.as_json().items() if value is False}
         kept = {name: value for name, value in typed.items() if name not in boxes}
+        kept |= {"base": ""} if recipe.from_scratch else {}
         return kept | filled(fitted(session, recipe.settings, typed.get("snapshot", ""))), False
     if "epochs" in typed:
         return typed, True
@@ -243,12 +256,4 @@ def _snapshots_differ(session: Session, found: Sequence[Compared]) -> snapshot_q
 def compared(session: Session, run_ids: Sequence[int]) -> list[Compared]:
     found = queries.several(session, list(run_ids)[: comparing.MOST])
     validated = queries.epochs(session, [one.run.id for one in found])
-    return [
-        Compared(one, validated[one.run.id], queries.speed(session, one.run.id), max_memory(session, one))
-        for one in found
-    ]
-
-
-def max_memory(session: Session, shown: queries.ShownRun) -> int | None:
-    memory, gpu = queries.peak(session, shown.run)
-    return gpu or memory
+    return [Compared(one, validated[one.run.id], queries.speed(session, one.run.id)) for one in found]

@@ -17,22 +17,20 @@ from app.operations.queries import queue_states
 from app.snapshots import queries as snapshot_queries
 from app.tables import Encoder, EncoderKind, Snapshot, WorkQueue
 from app.training import architectures, queries
-from app.training.checks import Facts, problems, steps_per_epoch
-from app.training.command import Data, Start, arguments, snapshot_data, start_of
+from app.training.checks import Facts, cautions, problems, steps_per_epoch
+from app.training.command import Data, Start, arguments, practice_data, snapshot_data, start_of
 from app.training.estimates import Estimate, estimate
 from app.training.folders import folder_of
 from app.training.policies import LABELS, Sweep, plain, spread
-from app.training.settings import (
-    PRACTICE_SHARDS,
-    PRACTICE_TRAIN_PAIRS,
-    PRACTICE_VAL_PAIRS,
-    TrainingSettings,
-)
+from app.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
 class NewRun:
-    """A run to launch: of a snapshot by its number (None: the practice set), from a model or from random weights."""
+    """A run to launch: of a snapshot by its number (None: the practice set), from a model or from random weights.
+
+    One that `goes_on_from` another run begins with that one's last epoch.
+    """
 
     snapshot: int | None
     base: int | None
@@ -42,12 +40,15 @@ class NewRun:
     swept: Sweep | None = None
     note: str = ""
     like: int | None = None
+    goes_on_from: int | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`errors` are by the form's fields; a run with any is not launched. `beyond` are captions longer than a model
-    reads, where that was counted; `command` is what would be started.
+    """`errors` are by the form's fields; a run with any is not launched. `cautions` are noted on the run.
+
+    `beyond` are captions longer than CLIP reads, where that was counted; `context` are the tokens that this network
+    reads; `command` is what would be started.
     """
 
     snapshot: Snapshot | None
@@ -56,7 +57,9 @@ class Plan:
     runs: int
     estimate: Estimate
     errors: Mapping[str, str]
+    cautions: list[str]
     beyond: Mapping[str, Any] | None
+    context: int
     free_disk: int
     queue: QueueState
     command: str
@@ -73,16 +76,16 @@ def plan(session: Session, new: NewRun) -> Plan:
     folder = folder_of(queries.next_id(session))
     expected = estimate(
         new.settings,
-        steps_per_epoch(new.settings, data.train_pairs, data.shards, processes),
+        steps_per_epoch(new.settings, data.sizes, processes),
         config,
         base.parameters if base else 0,
         queries.rate(session, new.settings, base, new.architecture),
         processes,
+        device or "cpu",
     )
     facts = Facts(
-        data.train_pairs,
+        data.sizes,
         data.val_pairs,
-        data.shards,
         processes,
         device,
         name=snapshot_queries.name(snapshot) if snapshot else "The practice set",
@@ -98,24 +101,13 @@ def plan(session: Session, new: NewRun) -> Plan:
         runs=len(new.swept.values) if new.swept else 1,
         estimate=expected,
         errors=_errors(session, new, base, facts),
+        cautions=cautions(facts),
         beyond=snapshot.report.get("beyond_context") if snapshot else None,
+        context=architectures.context(config),
         free_disk=shutil.disk_usage(settings().home_path).free,
         queue=next(queue for queue in queue_states(session) if queue.queue is WorkQueue.TRAIN),
         command=_command(new.settings, start, data, folder, device or "cpu", processes),
         ahead=queries.ahead(session),
-    )
-
-
-def practice_data() -> Data:
-    """The practice set's shards, which a worker draws before the first run on them."""
-    folder = settings().runs_path / "practice"
-    last = f"{PRACTICE_SHARDS - 1:06d}"
-    return Data(
-        f"{folder}/train-{{000000..{last}}}.tar",
-        f"{folder}/val-000000.tar",
-        PRACTICE_TRAIN_PAIRS,
-        PRACTICE_VAL_PAIRS,
-        PRACTICE_SHARDS,
     )
 
 

@@ -6,10 +6,10 @@ from statistics import mean
 from typing import Any, NoReturn
 
 from app.errors import Invalid
+from app.tables import Job, JobState, Run
 from app.training.settings import BEST_BY, KEEP, PRECISIONS, SCHEDULES, TrainingSettings
 
 MOST_SWEPT = 12
-CONTEXT = 77
 
 LABELS: Mapping[str, str] = {
     "epochs": "Epochs",
@@ -54,7 +54,7 @@ WORDS: Mapping[str, str] = {
     "recall": "validation R@10",
     "loss": "validation loss",
     "best": "the best epoch",
-    "best_and_latest": "best and last, to resume",
+    "best_and_latest": "best and last, to go on",
 }
 
 SWEPT = tuple(name for name in LABELS if type(getattr(TrainingSettings(), name)) in (int, float))
@@ -73,8 +73,10 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def words(value: Any) -> str:
-    """A setting as one reads it."""
+def words(value: Any, name: str = "") -> str:
+    """A setting as one reads it; of the setting of that `name`, what its 0 means."""
+    if name == "patience" and value == 0:
+        return "never"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return WORDS.get(str(value), plain(value))
@@ -127,10 +129,21 @@ def fitted(settings: TrainingSettings, train_pairs: int) -> TrainingSettings:
     return replace(settings, batch_size=batch, warmup_steps=min(settings.warmup_steps, steps // 10))
 
 
+def can_keep_best(run: Run, job: Job) -> bool:
+    """Whether a run that stopped has an epoch to make a model of."""
+    is_over = job.state in (JobState.FAILED, JobState.CANCELLED)
+    return is_over and run.best_epoch is not None and run.encoder_id is None and not is_tidied(run)
+
+
+def is_tidied(run: Run) -> bool:
+    """Whether its checkpoints were deleted, so that it can't go on."""
+    return bool(run.report.get("tidied"))
+
+
 def recall(metrics: Mapping[str, Any]) -> float | None:
-    """The mean of R@10 in both directions."""
-    found = [metrics[name] for name in RECALLS if name.endswith("@10") and name in metrics]
-    return mean(found) if found else None
+    """The mean of R@10 in both directions, None without both."""
+    names = [name for name in RECALLS if name.endswith("@10")]
+    return mean(metrics[name] for name in names) if all(name in metrics for name in names) else None
 
 
 def curve_of_epochs(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Double, Select, and_, cast, func, or_, select
+from sqlalchemy import Double, Select, cast, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app import jobs
@@ -106,11 +106,12 @@ def epochs(session: Session, run_ids: Sequence[int]) -> dict[int, list[RunEpoch]
     return found
 
 
-def _in_force(run: Run) -> ColumnElement[bool]:
-    """The steps that stand: an older job's only up to where the newest one began to write again."""
-    again = select(func.min(RunStep.step)).where(RunStep.run_id == run.id, RunStep.job_id == run.job_id)
-    before = or_(again.scalar_subquery().is_(None), RunStep.step < again.scalar_subquery())
-    return and_(RunStep.run_id == run.id, or_(RunStep.job_id == run.job_id, before))
+def is_written(session: Session, run_id: int, step: int, at: str) -> bool:
+    """Whether a step still stands as it was written `at`. A trainer that begins again deletes all behind its border,
+    so every step before one that stands is the same too.
+    """
+    written = session.scalar(select(RunStep.at).where(RunStep.run_id == run_id, RunStep.step == step))
+    return written is not None and written.isoformat() == at
 
 
 def curves(session: Session, run: Run, after: int = -1) -> dict[str, list[float | None]]:
@@ -118,7 +119,7 @@ def curves(session: Session, run: Run, after: int = -1) -> dict[str, list[float 
 
     What is not finite is None, as JSON has no word for it.
     """
-    wanted = _in_force(run) & (RunStep.step > after)
+    wanted = (RunStep.run_id == run.id) & (RunStep.step > after)
     low, high = session.execute(select(func.min(RunStep.step), func.max(RunStep.step)).where(wanted)).one()
     stride = 1 if low is None else max(1, math.ceil((high - low + 1) / POINTS))
     bucket = (RunStep.step - (low or 0)) // stride
@@ -131,24 +132,8 @@ def curves(session: Session, run: Run, after: int = -1) -> dict[str, list[float 
 
 
 def last_step(session: Session, run: Run) -> RunStep | None:
-    statement = select(RunStep).where(_in_force(run)).order_by(RunStep.step.desc()).limit(1)
+    statement = select(RunStep).where(RunStep.run_id == run.id).order_by(RunStep.step.desc()).limit(1)
     return session.scalars(statement).one_or_none()
-
-
-def mean_losses(session: Session, run: Run, steps_per_epoch: int) -> dict[int, float]:
-    """The mean training loss by epoch, counted from 1."""
-    if not steps_per_epoch:
-        return {}
-    epoch = RunStep.step // steps_per_epoch + 1
-    rows = session.execute(select(epoch, func.avg(RunStep.loss)).where(_in_force(run)).group_by(epoch))
-    return {int(number): float(loss) for number, loss in rows}
-
-
-def peak(session: Session, run: Run) -> tuple[int | None, int | None]:
-    """The most memory and GPU memory that was seen, in bytes."""
-    most = select(func.max(RunStep.memory), func.max(RunStep.gpu_memory)).where(RunStep.run_id == run.id)
-    memory, gpu = session.execute(most).one()
-    return memory, gpu
 
 
 # --- what a new run starts from ------------------------------------------------------------------
@@ -177,6 +162,7 @@ def equal_open_run(session: Session, run: Run) -> Run | None:
         Run.base_id.is_not_distinct_from(run.base_id),
         Run.architecture == run.architecture,
         Run.settings == run.settings,
+        Run.report["goes_on_from"].as_integer().is_not_distinct_from(run.report.get("goes_on_from")),
     )
     statement = select(Run).join(Job, Job.id == Run.job_id).where(*same, Job.state.in_(jobs.OPEN)).order_by(Run.id)
     return session.scalars(statement.limit(1)).first()
@@ -210,6 +196,10 @@ def last_device(session: Session) -> tuple[str, int]:
     return str(report.get("device_kind", "")), int(report.get("processes", 1))
 
 
+def has_any(session: Session) -> bool:
+    return session.scalar(select(select(Run.id).exists())) or False
+
+
 def next_id(session: Session) -> int:
     return (session.scalar(select(func.max(Run.id))) or 0) + 1
 
@@ -223,11 +213,13 @@ def ahead(session: Session, job_id: int | None = None) -> list[ShownRun]:
 
 
 def pace(session: Session, run: Run) -> float | None:
-    """Seconds a step, validation and saving among them, since the newest job began."""
-    of_job = (RunStep.run_id == run.id) & (RunStep.job_id == run.job_id)
-    span = select(func.min(RunStep.step), func.max(RunStep.step), func.min(RunStep.at), func.max(RunStep.at))
-    first, last, began, at = session.execute(span.where(of_job)).one()
-    return (at - began).total_seconds() / (last - first) if first != last else None
+    """Seconds a step: the median of the last 200, so that no pause between two of them counts."""
+    newest = select(RunStep.pairs_per_second).where(RunStep.run_id == run.id).order_by(RunStep.step.desc()).limit(200)
+    rates = newest.subquery()
+    reached = session.scalar(select(func.percentile_cont(0.5).within_group(rates.c.pairs_per_second)))
+    settings = TrainingSettings.from_json(run.settings)
+    pairs = settings.batch_size * settings.accumulate * int(run.report.get("processes", 1))
+    return pairs / reached if reached else None
 
 
 def last_done(session: Session, than: Run) -> int | None:

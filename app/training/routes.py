@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 
 from app.errors import Invalid, NotFound
 from app.training import actions, comparing, folders, pages, queries
-from app.training.forms import RunForm, TidyForm
+from app.training.forms import MoreForm, RunForm, TidyForm
 from app.training.policies import curve_of_epochs
 from app.web.deps import Admin, FormDep, RowId, RowNumber, SessionDep, parse
 from app.web.filters import bytes_size
@@ -82,13 +82,20 @@ def run(
 
 
 @router.get("/runs/{run_id}/curves", name="run_curves")
-def curves(request: Request, session: SessionDep, actor: Admin, run_id: RowId, after: After = -1) -> Response:
-    """The steps behind `after` and all validated epochs, as JSON; `job` is whose steps they are."""
+def curves(
+    request: Request, session: SessionDep, actor: Admin, run_id: RowId, after: After = -1, written: str = ""
+) -> Response:
+    """All validated epochs, and the steps behind `after`, as JSON. They begin anew where that step, as it was
+    `written`, was done again since: the reader keeps its own steps up to the `after` of the answer.
+    """
     shown = queries.shown(session, run_id)
     epochs = queries.epochs(session, [run_id])[run_id]
+    last = queries.last_step(session, shown.run)
+    after = after if queries.is_written(session, run_id, after, written) else -1
     answer: dict[str, Any] = {
         "open": shown.is_open,
-        "job": shown.job.id,
+        "after": after,
+        "written": last.at.isoformat() if last else "",
         "steps_per_epoch": shown.steps_per_epoch,
         "steps": queries.curves(session, shown.run, after),
         "epochs": curve_of_epochs([(row.epoch, row.metrics) for row in epochs], shown.steps_per_epoch),
@@ -116,6 +123,22 @@ def cancel(request: Request, session: SessionDep, actor: Admin, run_id: RowId) -
 def resume(request: Request, session: SessionDep, actor: Admin, run_id: RowId) -> Response:
     actions.resume(session, actor, run_id)
     return to_run(request, run_id, "The run goes on from its last finished epoch.")
+
+
+@router.post("/runs/{run_id}/keep", name="run_keep_best")
+def keep_best(request: Request, session: SessionDep, actor: Admin, run_id: RowId) -> Response:
+    actions.keep_best(session, actor, run_id)
+    return to_run(request, run_id, "A worker makes a model of the best epoch and measures it.")
+
+
+@router.post("/runs/{run_id}/more", name="run_go_on")
+def go_on(request: Request, session: SessionDep, actor: Admin, form: FormDep, run_id: RowId) -> Response:
+    try:
+        made = actions.go_on(session, actor, run_id, parse(MoreForm, form).more)
+    except Invalid as error:
+        context = pages.one(session, run_id) | {"error": error}
+        return render(request, "training/run.html", context, status=422)
+    return to_run(request, made.id)
 
 
 @router.post("/runs/{run_id}/tidy", name="run_tidy")

@@ -55,12 +55,13 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named start point; `source` says whose it is."""
+    """A named start point; `source` says whose it is. One `from_scratch` starts from random weights."""
 
     name: str
     title: str
     source: str
     settings: TrainingSettings = field(default_factory=TrainingSettings)
+    from_scratch: bool = False
 
 
 RECIPES = (
@@ -95,10 +96,17 @@ RECIPES = (
         TrainingSettings(
             epochs=12, batch_size=64, learning_rate=1e-3, weight_decay=0.2, warmup_steps=20, patience=0, keep="best"
         ),
+        from_scratch=True,
     ),
 )
 
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}
+
+
+def title_of(recipe: str) -> str:
+    """A recipe's title; its name where it is no longer known."""
+    return BY_NAME[recipe].title if recipe in BY_NAME else recipe
+
 
 # The practice run: drawn pairs instead of a snapshot (workers.practice), a tiny network (its config stands beside this
 # file), so that a CPU shows live curves at once.
@@ -130,5 +138,5 @@ EXPLAINED: Mapping[str, str] = {
     "loaders": "Processes that decode pictures; needs as many shards.",
     "patience": "Epochs without a better one before the run stops by itself; 0 never.",
     "best_by": "What makes an epoch the best: validation recall (mean of R@10, both directions) or loss.",
-    "keep": "The best epoch's weights, or also the last epoch with the optimiser's state (three times as large).",
+    "keep": "The best epoch's model, 4 bytes a parameter; or also the checkpoints of best and last, up to 24 more.",
 }

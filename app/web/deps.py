@@ -40,8 +40,8 @@ class Allow:
         if actor is None:
             raise NotSignedIn("You are not signed in, or your session is over.", "Sign in and try again.")
         if actor.role not in self.roles:
-            names = " or ".join(sorted(role.value for role in self.roles))
-            raise Forbidden(f"This page is for {names}s.", "Ask an admin if you need it.")
+            names = " or ".join(sorted(f"{role.value}s" for role in self.roles))
+            raise Forbidden(f"This page is for {names}.", "Ask an admin if you need it.")
         return actor
 
 

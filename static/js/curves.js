@@ -7,24 +7,20 @@
   const runs = new Map(
     [...document.querySelectorAll("[data-curves-of]")].map((one) => [one.dataset.curvesOf, { url: one.dataset.url, open: true }]),
   );
-  const charts = [...document.querySelectorAll("[data-lines]")].map((box) => ({ box, lines: JSON.parse(box.dataset.lines) }));
-  if (!runs.size || !charts.length) return;
+  const charts = [];
+  if (!runs.size) return;
 
   // --- data ---------------------------------------------------------------------------------
 
   async function load(run) {
     const after = run.steps?.step.at(-1) ?? -1;
-    const answer = await fetch(`${run.url}?after=${after}`);
+    const answer = await fetch(`${run.url}?${new URLSearchParams({ after, written: run.written ?? "" })}`);
     if (!answer.ok) return;
     const found = await answer.json();
-    if (run.steps && found.job !== run.job) {  // tried again: some steps are written anew
-      run.steps = undefined;
-      run.job = found.job;
-      return load(run);
-    }
-    const grown = run.steps ?? Object.fromEntries(Object.keys(found.steps).map((name) => [name, []]));
-    for (const [name, column] of Object.entries(found.steps)) grown[name].push(...column);
-    Object.assign(run, found, { steps: grown });
+    const border = run.steps?.step.findIndex((step) => step > found.after) ?? -1;  // from here they were done again
+    const kept = (name) => (border < 0 ? run.steps?.[name] ?? [] : run.steps[name].slice(0, border));
+    const grown = Object.entries(found.steps).map(([name, column]) => [name, [...kept(name), ...column]]);
+    Object.assign(run, found, { steps: Object.fromEntries(grown) });
   }
 
   const epochAt = (run, step) => (step + 1) / (run.steps_per_epoch || 1);
@@ -57,6 +53,14 @@
     return `${+value.toPrecision(4)}`;
   }
 
+  // A share is written in percent.
+  const said = ({ box }, value) => (value != null && box.dataset.unit === "percent" ? `${short(100 * value)} %` : short(value));
+
+  // What the legend says of a line: under the pointer what stands there, else the newest.
+  const told = (chart, value, at) => said(chart, value ?? (chart.box.matches(":hover") ? null : chart.plot?.data[at].findLast((one) => one != null)));
+
+  const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+
   function draw(chart) {
     chart.plot?.destroy();
     const ink = token("text3");
@@ -68,7 +72,10 @@
       width: chart.box.clientWidth,
       height: +chart.box.dataset.height,
       scales,
-      axes: [axis, { ...axis, size: 52, values: (_plot, values) => values.map(short) }],
+      axes: [
+        chart.box.dataset.x === "epoch" ? { ...axis, incrs: WHOLE } : axis,
+        { ...axis, size: 52, values: (_plot, values) => values.map((value) => said(chart, value)) },
+      ],
       series: [
         { label: chart.box.dataset.x, value: (_plot, value) => short(value) },
         ...chart.lines.map((line) => ({
@@ -78,7 +85,7 @@
           dash: DASHES[line.dash ?? "solid"],
           spanGaps: true,
           points: { show: line.from === "epochs", size: 5 },
-          value: (_plot, value) => short(value),
+          value: (_plot, value, at) => told(chart, value, at),
         })),
       ],
     };
@@ -108,6 +115,16 @@
       if (chart.plot && contentRect.width) chart.plot.setSize({ width: contentRect.width, height: +target.dataset.height });
     }
   });
-  charts.forEach(({ box }) => watcher.observe(box));
-  follow();
+
+  // Charts come into the page with the first logged step.
+  function begin() {
+    if (charts.length) return;
+    charts.push(...[...document.querySelectorAll("[data-lines]")].map((box) => ({ box, lines: JSON.parse(box.dataset.lines) })));
+    if (!charts.length) return;
+    charts.forEach(({ box }) => watcher.observe(box));
+    follow();
+  }
+
+  document.addEventListener("htmx:after:swap", begin);
+  begin();
 })();

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from app.curation import moves
 from app.curation.policies import is_spot_check
-from app.prefilter import recording
+from app.prefilter import offers, recording
 from app.prefilter.policies import Offer, StageResult
 from app.tables import Candidate, CaptionKind, EvidenceKind, EvidenceText
 from tests.factories import make_candidate
@@ -26,7 +26,7 @@ def propose(session: Session, candidate: Candidate, **texts: str) -> None:
     for made_by, text in texts.items():
         kind = KINDS.get(made_by.split("_")[0], CaptionKind.PROPOSED)
         made = Offer(kind, text, made_by.replace("_", " "), candidate.caption_id)
-        recording.offer(session, [StageResult(candidate.id, offers=[made])])
+        offers.offer(session, [StageResult(candidate.id, offers=[made])])
         session.refresh(candidate)
 
 

@@ -82,3 +82,16 @@ def test_alignment_is_good_only_above_a_threshold_that_someone_set() -> None:
 def test_a_stage_that_failed_has_no_boxes(outcome: str) -> None:
     assert boxes(found("panels", outcome=outcome, evidence={"boxes": [{"kind": "panel"}]})["panels"]) == []
     assert boxes(None) == []
+
+
+@pytest.mark.parametrize("outcome", ["error", "not_run"])
+def test_what_could_not_be_checked_for_private_details_is_said(outcome: str) -> None:
+    stages = {"faces": "Faces", "writing": "Writing", "private": "Private details"}
+    for stage, title in stages.items():
+        assert words(found(stage, outcome=outcome)) == [(f"{title} not checked", "", "warn")]
+
+
+def test_what_an_admin_let_go_is_left_out_of_the_caption_too() -> None:
+    given = found("private", evidence={"kinds": {"name": 1}})
+    told = chips(given, {}, {"private": {"name": "hold"}})
+    assert [(chip.text, chip.value) for chip in told] == [("1 name", "left out, let through by an admin")]

@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from app.tables import CandidateState
 from tests.curation.review_page import Html, candidates, open_page, reviews, send
+from tests.training.made_runs import make_run
 from tests.web_client import SignIn
 
 S = CandidateState
@@ -35,3 +36,10 @@ def test_home_counts_what_stands_and_only_ones_own(session: Session, sign_in: Si
     alder.post(f"/review/undo/{reviews(session)[0].id}")
     for client in (alder, birch):
         assert "<b>0</b> of 200" in client.get("/").text
+
+
+def test_an_admin_is_shown_the_practice_run_until_something_was_trained(session: Session, sign_in: SignIn) -> None:
+    elm = sign_in("elm")
+    assert "The practice run</a> shows live curves" in elm.get("/").text
+    make_run(session, epochs=1)
+    assert "The practice run</a>" not in elm.get("/").text

@@ -7,12 +7,11 @@ from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from app.curation.proposals import OTHERWISE, UNSUPPORTED
-from app.prefilter import recording
+from app.prefilter import offers
 from app.prefilter.policies import Offer, StageResult
 from app.tables import Candidate, CandidateState, CaptionKind, Draft, Stage
 from tests.curation.proposing import find, propose, shown_candidate, words
 from tests.curation.review_page import Html, Page, let_leases_end, open_page, reviews, send, state
-from tests.factories import make_candidate
 from tests.web_client import SignIn
 
 S = CandidateState
@@ -56,7 +55,7 @@ def test_each_change_of_the_caption_says_who_made_it(proposed: Candidate, sign_i
 
 
 def test_a_caption_as_posted_has_no_marks_and_no_legend(session: Session, sign_in: SignIn) -> None:
-    make_candidate(session, caption="Basal cell carcinoma.")
+    shown_candidate(session, "Basal cell carcinoma.")
     answer = sign_in("alder").get("/review").text
     assert changes(Page(answer)) == set()
     assert "As posted" in answer
@@ -208,7 +207,7 @@ def test_an_answer_whose_words_were_blanked_gives_no_diagnosis(
 
 def late_proposal(session: Session, candidate: Candidate, text: str = PROPOSED) -> None:
     made = Offer(CaptionKind.PROPOSED, text, "llm 3", candidate.caption_id)
-    recording.offer(session, [StageResult(candidate.id, offers=[made])])
+    offers.offer(session, [StageResult(candidate.id, offers=[made])])
 
 
 @pytest.mark.parametrize("htmx", [False, True])

@@ -10,14 +10,17 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.db import transaction
 from app.prefilter import actions as prefilter
-from app.prefilter import queries
+from app.prefilter import due, queries
+from app.prefilter.stages import BY_NAME
 from app.storage import blobs
-from app.tables import Embedding, Encoder, Job, Outcome, Weights, WorkQueue
-from tests.encoders.models import register
+from app.tables import CandidateState, Embedding, Encoder, Finding, Job, Outcome, Weights, WorkQueue
+from tests.encoders.models import register, work
 from tests.factories import make_candidate
 from workers import vectors
 from workers.ml.encoder import Encoder as Network
 from workers.stages import domain, embedding
+
+S = CandidateState
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -77,3 +80,21 @@ def test_histology_is_not_asked_of_an_encoder_that_reads_images_only() -> None:
     (result,) = domain.run(batch, setting, running)
     assert result.outcome is Outcome.NOT_RUN
     assert "no text side" in result.evidence["why"]
+
+
+def test_a_network_of_another_width_than_was_registered_is_refused_with_a_sentence(models: Path) -> None:
+    from app.encoders.actions import NewEncoder
+
+    tiny = register(NewEncoder("open_clip", "tiny_clip.json"))
+    with transaction() as session:
+        prefilter.use_encoder(session, tiny.id)
+        due.due(session, BY_NAME["embedding"], [make_candidate(session, S.FILTERING, with_blob=True).id])
+    config = models / "tiny_clip.json"
+    config.write_text(config.read_text().replace('"embed_dim": 32', '"embed_dim": 16'))
+    vectors.loaded.cache_clear()
+    work()
+    with transaction() as session:
+        found = session.scalars(select(Finding).where(Finding.stage == "embedding")).one()
+        assert found.outcome is Outcome.NOT_RUN
+        assert "gives vectors of 16 numbers now, not 32 as it was registered" in found.evidence["why"]
+        assert session.scalar(select(func.count()).where(Embedding.encoder_id == tiny.id)) == 0

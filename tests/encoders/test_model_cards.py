@@ -112,11 +112,11 @@ def test_a_card_says_where_a_model_came_from_and_how_its_figures_were_taken(
     assert 'library_name: "open_clip"' in front.splitlines()
     assert 'license_name: "MIT"' in front.splitlines()
     for part in (
-        "on snapshot v0002 (41,200 pairs), from ip-clip v0001; recipe ip-clip, best epoch 2",
+        "on snapshot v0002 (41,200 pairs), from ip-clip v0001; recipe IP-CLIP's start point, best epoch 2",
         "on snapshot v0001 (41,200 pairs), from CLIP",
         f"It starts from CLIP: Hub, weights {'cd' * 32}",
         "Settings: epochs 3",
-        "| R@10, image to text | 62.5% (50.0% to 75.0%) | strict: 1,200 validation pairs",
+        "| R@10, image to text | 62.5% (50.0% to 75.0%) | 1,200 validation pairs, by which its epoch was chosen",
         "| Zero-shot accuracy | 50.0% (40.0% to 60.0%) | colour and shape of 192 drawn pictures",
         "Not for diagnosis",
         'open_clip.create_model_and_transforms("local-dir:folder")',
@@ -143,7 +143,7 @@ def test_the_list_shows_run_snapshot_and_figures_and_the_page_how_they_were_take
     assert 'href="/snapshots/1">snapshot v0001</a>' in page
     assert page.count("50.0\N{NO-BREAK SPACE}%") == 4  # two models, R@10 of both directions and zero-shot
     page = elm.get(f"/models/{first.id}").text
-    for part in ("recipe ip-clip, best epoch 2", "62.5\N{NO-BREAK SPACE}%", "nothing of pathology", ">CLIP</a>"):
+    for part in ("recipe IP-CLIP&#39;s start point, best epoch 2", "62.5\N{NO-BREAK SPACE}%", "nothing of pathology", ">CLIP</a>"):
         assert part in page, part
     assert f'action="/models/{first.id}/delete"' not in page
     assert "while something stands on it: run" in page
@@ -168,5 +168,5 @@ def test_before_anything_was_measured_the_trainer_s_own_validation_stands_there(
         ("R@10, image to text", 0.5),
         ("R@10, text to image", 0.4),
     ]
-    assert "after epoch 4" in found[0].protocol
+    assert "by which epoch 4 was chosen" in found[0].protocol
     assert (recall({}, VALIDATION), recall({}, {}), recall(REPORT, {})) == (pytest.approx(0.45), None, 0.5)

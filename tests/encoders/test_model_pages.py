@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from app.encoders import queries
 from app.prefilter import actions as prefilter
-from app.tables import Classifier, EncoderKind, Event, Job, JobState, LabelSet, Tally, Weights
+from app.tables import Classifier, EncoderKind, Event, Job, JobState, LabelSet, Run, Tally, Weights
 from tests.factories import make_candidate, make_encoder
 from tests.web_client import SignIn
 
@@ -55,7 +55,8 @@ def test_an_encoder_is_shown_with_all_that_makes_its_vectors(sign_in: SignIn, se
     for said in ("weights are random", "tell equal images from others", "pgvector indexes up to 2,000", "images only"):
         assert said in page, said
     page = elm.get("/models").text
-    assert page.index("CONCH") < page.index("drawn")
+    assert page.index("CONCH&lt;") < page.index(">drawn<")
+    assert "Zero-shot, drawn shapes" in page
     assert "Licence reaches the data" in page
     assert "Random weights" in page
 
@@ -156,6 +157,41 @@ def test_registering_is_a_job_whose_failure_is_told_on_the_page(sign_in: SignIn,
     page = elm.get("/models").text
     assert "Register ViT-B-32 failed." in page
     assert "can&#39;t be reached. &lt;i&gt;" in page
+
+
+def test_each_failed_job_is_told_until_it_is_asked_for_again_and_a_models_page_tells_its_own(
+    sign_in: SignIn, session: Session
+) -> None:
+    one, other = make_encoder(session, name="one"), make_encoder(session, name="other")
+    elm = sign_in("elm")
+    for name in ("first", "second"):
+        sent = {"source": "open_clip", "model": "ViT-B-32", "pretrained": "openai", "name": name}
+        assert elm.post("/models", data=sent).status_code == 303
+    elm.post(f"/models/{one.id}/index")
+    session.execute(update(Job).values(state=JobState.FAILED, error="It broke."))
+    page = elm.get("/models").text
+    for name in ("Register first", "Register second", f"Index of model {one.id}"):
+        assert f"{name} failed." in page
+    assert f"Index of model {one.id} failed." in elm.get(f"/models/{one.id}").text
+    assert "failed." not in elm.get(f"/models/{other.id}").text
+    assert elm.post("/models", data=sent).status_code == 303
+    page = elm.get("/models").text
+    assert "Register first failed." in page
+    assert "Register second failed." not in page
+
+
+def test_whoever_may_not_see_models_is_told_who_may(sign_in: SignIn) -> None:
+    assert "This page is for admins or researchers." in sign_in("alder").get("/models").text
+
+
+def test_the_licence_of_what_was_trained_here_from_nothing_is_ours_to_choose(sign_in: SignIn, session: Session) -> None:
+    made = make_encoder(session, name="ours", licence="")
+    session.add(Run(encoder_id=made.id, architecture="tiny", recipe="scratch", settings={}))
+    session.flush()
+    page = sign_in("elm").get(f"/models/{made.id}").text
+    assert "yours to choose" in page
+    assert "recipe From scratch, small" in page
+    assert 'data-copy="#snippet"' not in page
 
 
 def test_the_pre_filters_page_leads_to_the_models(sign_in: SignIn) -> None:

@@ -28,7 +28,7 @@ from workers import locks
 ASKS_SIX_TIMES = """
 from concurrent.futures import ThreadPoolExecutor
 from tests.endpoints.calling import ask, chat
-made = chat({url!r}, id=7, in_flight=2, timeout_seconds=60)
+made = chat({url!r}, id=7, in_flight=2, timeout_seconds=60, per_minute={per_minute})
 print("ready", flush=True)
 input()
 with ThreadPoolExecutor(6) as pool:
@@ -76,12 +76,30 @@ def slowly(asked: Asked, answer: Answer) -> None:
 @pytest.mark.process
 def test_two_processes_together_have_no_more_requests_open_than_the_endpoint_may(database_url: str) -> None:
     with ModelServer(slowly) as server, ExitStack() as stack:
-        code = ASKS_SIX_TIMES.format(url=server.url)
+        code = ASKS_SIX_TIMES.format(url=server.url, per_minute=None)
         both = [stack.enter_context(ready(database_url, code)) for _ in range(2)]
         for process in both:
             begin(process)
         assert [process.wait(120) for process in both] == [0, 0]
         assert (len(server.asked), server.most_at_once) == (12, 2)
+
+
+@pytest.mark.process
+def test_two_processes_together_begin_no_more_requests_a_minute_than_the_endpoint_may(database_url: str) -> None:
+    begun: list[float] = []
+
+    def behave(asked: Asked, answer: Answer) -> None:
+        begun.append(time.monotonic())
+        says(GOOD)(asked, answer)
+
+    with ModelServer(behave) as server, ExitStack() as stack:
+        code = ASKS_SIX_TIMES.format(url=server.url, per_minute=120)
+        both = [stack.enter_context(ready(database_url, code)) for _ in range(2)]
+        for process in both:
+            begin(process)
+        assert [process.wait(120) for process in both] == [0, 0]
+    assert len(begun) == 12
+    assert max(begun) - min(begun) >= 11 * 0.5 - 0.5  # one may have been long on its way
 
 
 def two_trials(model: ModelServer) -> list[int]:

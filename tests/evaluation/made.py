@@ -97,7 +97,8 @@ def make_evaluation(
     """One that is finished, or, with empty `metrics`, one whose job is gone."""
     of_set = isinstance(on, EvaluationSet)
     given = {"variant": "as published", "wording": wording.version if wording else 1} if of_set else {}
-    kept = stored(task, Settings(**(given | settings)), on.items_sha256 if of_set else f"v{on.number:04d}")
+    items = on.items_sha256 if of_set else f"{on.number:064d}"
+    kept = stored(task, Settings(**(given | settings)), on.id, items, wording.id if wording else None)
     found = figures(0.7) if metrics is None else dict(metrics)
     made = Evaluation(
         encoder_id=encoder.id,

@@ -1,5 +1,7 @@
 """The job of an evaluation: every task on drawn sets, killed and resumed, refused where it can't be, compared."""
 
+import json
+import shutil
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +16,7 @@ from app.encoders.actions import NewEncoder
 from app.errors import Invalid
 from app.evaluation import actions, folders, passport, queries
 from app.evaluation.planning import Wish
-from app.evaluation.policies import Preset, Settings, Task
+from app.evaluation.policies import MCNEMAR, Preset, Settings, Task
 from app.evaluation.queries import Shown
 from app.tables import Encoder, Job, JobState
 from tests.encoders.models import SECOND, TINY_CLIP, register, run, take_back
@@ -115,20 +117,32 @@ def test_a_second_task_takes_the_features_of_the_first(set_id: int) -> None:
 def test_a_model_is_compared_with_those_that_were_measured_in_the_same_way(set_id: int) -> None:
     first = evaluated(register(TINY_CLIP), set_id, Task.LINEAR_PROBE)
     second = evaluated(register(SECOND), set_id, Task.LINEAR_PROBE)
-    value, low, high, p = second.row.metrics["against"]["accuracy"][str(first.row.id)]
+    value, low, high, p, test = second.row.metrics["against"]["accuracy"][str(first.row.id)]
     mine, other = predictions(second), predictions(first)
     right = [np.array([row["said"] == row["truth"] for row in rows], dtype=float) for rows in (mine, other)]
     assert value == pytest.approx(float((right[0] - right[1]).mean()))
     assert low <= value <= high
     assert 0 <= p <= 1
+    assert test == MCNEMAR
     assert first.row.metrics["against"] == {}
 
 
-def test_an_unreadable_picture_is_skipped_by_name_and_the_rest_is_measured(roots: Path, set_id: int) -> None:
+def test_an_unreadable_picture_is_named_and_the_rest_is_measured_once_the_set_is_read_again(
+    roots: Path, set_id: int
+) -> None:
     (roots / "made" / "test" / "pale" / "003.png").write_bytes(b"\x89PNG\r\n\x1a\n gone")
-    found = evaluated(register(TINY_CLIP), set_id, Task.ZERO_SHOT)
-    assert found.row.metrics["n"] == 2 * EACH - 1
-    assert [name for name, _ in found.row.metrics["skipped"]] == ["test/pale/003.png"]
+    encoder = register(TINY_CLIP)
+    done = run(launched(encoder, set_id, Task.ZERO_SHOT)[1])
+    assert done.state is JobState.FAILED
+    assert "1 of the 48 pictures changed since the set was read, test/pale/003.png" in done.error
+    assert "Read the set again" in done.error
+    with transaction() as session:
+        job = actions.read_again(session, SYSTEM, set_id)
+    assert run(job).state is JobState.SUCCEEDED
+    assert evaluated(encoder, set_id, Task.ZERO_SHOT).row.metrics["n"] == 2 * EACH - 1
+    with transaction() as session:
+        skipped = queries.set_row(session, set_id).report["skipped"]["first"]
+    assert [name for name, _ in skipped] == ["test/pale/003.png"]
 
 
 def test_a_killed_worker_goes_on_with_the_features_that_are_there(set_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +211,7 @@ def test_a_passport_says_which_input_differs(roots: Path, set_id: int) -> None:
     done = run(job)
     said = " ".join(done.cursor["differences"])
     assert "1 of the 24 items measured on are missing here: test/pale/001.png" in said
-    assert "1 of the 24 files are other ones here: test/pale/000.png" in said
+    assert "1 of the 24 items measured on have other files here: test/pale/000.png" in said
     assert done.cursor["same"] == 0
 
 
@@ -220,6 +234,37 @@ def test_a_passport_needs_its_model_or_a_file_of_it(roots: Path, set_id: int, tm
     assert done.state is JobState.SUCCEEDED, done.error
     assert done.cursor["same"] == 2 * EACH
     assert any("weights" in one for one in done.cursor["differences"])
+
+
+def test_a_packages_weights_are_read_with_the_config_beside_them(roots: Path, set_id: int, tmp_path: Path) -> None:
+    found = evaluated(register(TINY_CLIP), set_id, Task.ZERO_SHOT)
+    config = json.loads((tmp_path / "models" / "tiny_clip.json").read_bytes())
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    shutil.move(tmp_path / "models" / "run-1.safetensors", folder / "open_clip_model.safetensors")
+    (tmp_path / "models" / "tiny_clip.json").unlink()
+    with transaction() as session:
+        kept = actions.keep_passport(folders.passport_file(found.row.id))
+        weights = str(folder / "open_clip_model.safetensors")
+        job = actions.replay(session, SYSTEM, kept, str(roots / "made"), weights)
+    done = run(job)
+    assert done.state is JobState.SUCCEEDED, done.error
+    assert done.cursor["same"] == 2 * EACH
+
+
+def test_a_passport_with_the_folder_of_something_else_says_which_one_it_wants(
+    roots: Path, set_id: int, tmp_path: Path
+) -> None:
+    found = evaluated(register(TINY_CLIP), set_id, Task.LINEAR_PROBE)
+    (tmp_path / "other").mkdir()
+    with transaction() as session:
+        kept = actions.keep_passport(folders.passport_file(found.row.id))
+        job = actions.replay(session, SYSTEM, kept, str(tmp_path / "other"), "")
+    done = run(job)
+    assert done.state is JobState.FAILED
+    assert "None of the 24 items lie in that folder." in done.error
+    assert "Give the folder of made with --root: the one that holds test/" in done.error
 
 
 def test_no_item_of_a_passport_leads_out_of_the_folder(roots: Path, set_id: int, tmp_path: Path) -> None:

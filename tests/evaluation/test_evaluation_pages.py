@@ -1,15 +1,17 @@
 """The page of one evaluation: every figure opens to what stands behind it, and nothing is shown that is not so."""
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import jobs
 from app.curation import actions as curation
 from app.curation import leases, moves
-from app.evaluation import shown
+from app.encoders import queries as encoders
+from app.evaluation import catalogue, folders, shown
 from app.evaluation.policies import Task
 from app.snapshots.freezing import freeze
-from app.tables import Job, ReviewKind, WorkQueue
+from app.tables import Event, Job, ReviewKind, WorkQueue
 from tests.curation.test_decide import decision
 from tests.evaluation.made import figures, make_evaluation, make_set, make_wording
 from tests.factories import make_candidate, make_encoder, make_person
@@ -35,8 +37,8 @@ def test_a_figure_opens_to_its_interval_prompts_settings_command_and_versions(
     assert "Version 1" in page
     assert "as published" in page
     assert "torch 2.14" in page
-    assert "--model &#34;tiny&#34;" in page
-    assert "--set &#34;Kather&#34; --task zero-shot" in page
+    assert "--model tiny" in page
+    assert "--set Kather --task zero-shot" in page
     assert "ADI as TUM, 0.97" in page
 
 
@@ -160,3 +162,48 @@ def test_a_search_shows_each_figure_with_its_chance_and_examples_by_their_pictur
     assert "--snapshot 1 --task retrieval" in page
     moves.withdraw(session, [accepted.id])
     assert "Naevus" not in sign_in("elm").get(f"/evaluation/{made.id}").text
+
+
+def test_a_leaking_variant_is_said_and_the_leak_safe_one_is_offered(session: Session, sign_in: SignIn) -> None:
+    variants = catalogue.known("wsss4luad").variants
+    leaking, safe = (next(one.name for one in variants if one.leak_safe is told) for told in (False, True))
+    on = make_set(session, "Slides", "wsss4luad")
+    shape = on.report["variants"]["as published"]
+    on.report = on.report | {"variants": {leaking: shape, safe: shape}}
+    session.flush()
+    made = make_evaluation(session, make_encoder(session), on, variant=leaking)
+    client = sign_in("elm")
+    page = client.get(f"/evaluation/{made.id}").text
+    assert f"The variant {leaking} leaks." in page
+    assert f"Evaluate on {safe}</a>" in page
+    other = make_evaluation(session, make_encoder(session), on, variant=safe)
+    assert "leaks." not in client.get(f"/evaluation/{other.id}").text
+
+
+def test_an_evaluation_is_deleted_with_its_files_once_its_number_was_typed(session: Session, sign_in: SignIn) -> None:
+    encoder = make_encoder(session, name="tiny")
+    made = make_evaluation(session, encoder, make_set(session))
+    folder = folders.of_evaluation(made.id)
+    folder.mkdir(parents=True)
+    (folder / "passport.json.gz").write_bytes(b"x")
+    client, url = sign_in("elm"), f"/evaluation/{made.id}/delete"
+    refused = client.post(url, data={"confirm": ""})
+    assert refused.status_code == 422
+    assert f"Type {made.id} to go on." in refused.text
+    assert client.post(url, data={"confirm": str(made.id)}).status_code == 303
+    assert not folder.exists()
+    assert client.get(f"/evaluation/{made.id}").status_code == 404
+    assert not encoders.uses(session, encoder.id)
+    event = session.scalars(select(Event).where(Event.act == "evaluation.deleted")).one()
+    assert event.details == {"model": "tiny", "on": "Kather", "task": "zero_shot"}
+
+
+def test_an_evaluation_that_waits_is_not_deleted(session: Session, sign_in: SignIn) -> None:
+    made = make_evaluation(session, make_encoder(session), make_set(session), metrics={})
+    made.job_id = job_of(session, made.id).id
+    session.flush()
+    client = sign_in("elm")
+    assert "Delete this evaluation" not in client.get(f"/evaluation/{made.id}").text
+    answer = client.post(f"/evaluation/{made.id}/delete", data={"confirm": str(made.id)})
+    assert answer.status_code == 409
+    assert "Cancel it first." in answer.text

@@ -52,14 +52,3 @@ def test_k_larger_than_a_class_names_the_class_before_anything_is_learned() -> N
     assert too_small(labels, NAMES, 8) == {"mucus": 5}
     with pytest.raises(TooFewLabels, match="16 a class can't be drawn: mucus has 5"):
         few_shot(TRAIN, labels, TEST, NAMES)
-
-
-def test_all_of_a_small_class_is_taken_where_that_is_asked_for() -> None:
-    labels = np.where(np.arange(400) < 395, LABELS % 2, 2)
-    draw = next(iter(few_shot(TRAIN, labels, TEST, NAMES, shots=(16,), seeds=(0,), take_all=True)))
-    assert np.bincount(labels[draw.rows]).tolist() == [16, 16, 5]
-
-
-def test_a_class_without_items_is_refused_always() -> None:
-    with pytest.raises(TooFewLabels, match="No training item is of the class mucus"):
-        few_shot(TRAIN, LABELS % 2, TEST, NAMES, take_all=True)

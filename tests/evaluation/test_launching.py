@@ -1,5 +1,7 @@
 """Launching evaluations: only what is missing starts, once, and never against a licence that nobody confirmed."""
 
+import shlex
+
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -7,7 +9,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.accounts.policies import SYSTEM
 from app.errors import Invalid
-from app.evaluation import actions
+from app.evaluation import actions, queries
 from app.evaluation.planning import Wish, plan
 from app.evaluation.policies import Precision, Preset, Settings, Task, command, fingerprint, stored
 from app.tables import EncoderKind, Evaluation, EvaluationSet, Event, Job, JobState
@@ -82,11 +84,11 @@ def test_another_wording_is_another_evaluation_and_the_newest_is_taken(session: 
 
 def test_settings_that_a_task_does_not_read_make_no_other_evaluation() -> None:
     plain, other = Settings(), Settings(preset=Preset.PLIP, ks=(1,), wording=0)
-    prints = [fingerprint(Task.ZERO_SHOT, stored(Task.ZERO_SHOT, one, "x")) for one in (plain, other)]
+    prints = [fingerprint(Task.ZERO_SHOT, stored(Task.ZERO_SHOT, one, 1, "x")) for one in (plain, other)]
     assert prints[0] == prints[1]
     slower = Settings(precision=Precision.BF16)
-    assert fingerprint(Task.ZERO_SHOT, stored(Task.ZERO_SHOT, slower, "x")) not in prints
-    assert fingerprint(Task.ZERO_SHOT, stored(Task.ZERO_SHOT, plain, "other items")) not in prints
+    assert fingerprint(Task.ZERO_SHOT, stored(Task.ZERO_SHOT, slower, 1, "x")) not in prints
+    assert fingerprint(Task.ZERO_SHOT, stored(Task.ZERO_SHOT, plain, 1, "other items")) not in prints
 
 
 def test_a_licence_that_forbids_something_is_shown_and_has_to_be_confirmed(session: Session) -> None:
@@ -122,7 +124,7 @@ def test_a_set_that_waits_for_a_yes_can_not_be_chosen(session: Session, kather: 
 def test_the_page_counts_gaps_before_anything_starts(session: Session, kather: EvaluationSet, sign_in: SignIn) -> None:
     one, other = make_encoder(session), make_encoder(session)
     lite = make_encoder(session, name="lite", kind=EncoderKind.IMAGE)
-    make_evaluation(session, one, kather)
+    make_evaluation(session, one, kather, wording=queries.newest_wording(session, "kather"))
     elm = sign_in("elm")
     query = {"model": [one.id, other.id, lite.id], "set": kather.id, "task": "zero_shot"}
     page = elm.get("/evaluation/new", params=query).text
@@ -181,8 +183,15 @@ def test_readers_start_nothing(session: Session, kather: EvaluationSet, sign_in:
 
 
 def test_the_command_on_the_page_says_all_that_changes_the_number() -> None:
-    kept = stored(Task.FEW_SHOT, Settings(variant="leak-safe", ks=(1, 16), seeds=3, seed=7), "x")
+    kept = stored(Task.FEW_SHOT, Settings(variant="leak-safe", ks=(1, 16), seeds=3, seed=7), 1, "x")
     assert command("ip-clip v0007", "Kather", Task.FEW_SHOT, kept) == (
-        'ipath evaluate --model "ip-clip v0007" --set "Kather" --task few-shot --variant "leak-safe" '
+        "ipath evaluate --model 'ip-clip v0007' --set Kather --task few-shot --variant leak-safe "
         "--seeds 3 --precision fp32 --seed 7 --k 1 --k 16"
     )
+
+
+def test_a_name_on_the_page_can_be_no_command_of_the_shell() -> None:
+    evil, on = 'm"; touch /tmp/x; "', "Kather $(id) 'x'"
+    kept = stored(Task.ZERO_SHOT, Settings(variant="a `b`"), 1, "x")
+    words = shlex.split(command(evil, on, Task.ZERO_SHOT, kept))
+    assert [words[words.index(flag) + 1] for flag in ("--model", "--set", "--variant")] == [evil, on, "a `b`"]

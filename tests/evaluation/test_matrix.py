@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from statsmodels.stats.multitest import multipletests
 
 from app import jobs
-from app.evaluation import literature, matrix, metrics, queries
-from app.evaluation.policies import Task
+from app.evaluation import catalogue, literature, matrix, metrics, queries
+from app.evaluation.policies import BOOTSTRAP, Task
 from app.tables import Evaluation, JobState, WorkQueue
 from tests.evaluation.made import figures, make_evaluation, make_set
 from tests.factories import make_encoder
@@ -25,7 +25,7 @@ def table(
 
 def compared(session: Session, one: Evaluation, other: Evaluation, p: float, value: float = 0.2) -> None:
     """`one`, the later of the two, has stored its difference from `other`."""
-    against = one.metrics["against"] | {"accuracy": {str(other.id): [value, value - 0.1, value + 0.1, p]}}
+    against = one.metrics["against"] | {"accuracy": {str(other.id): [value, value - 0.1, value + 0.1, p, BOOTSTRAP]}}
     one.metrics = one.metrics | {"against": against}
     session.flush()
 
@@ -50,6 +50,48 @@ def test_the_best_of_a_column_is_outlined_and_the_lowest_error_is_the_best(sessi
     assert best == {low.id}
 
 
+def test_of_equal_bests_all_are_outlined_and_where_all_are_equal_none_is(session: Session) -> None:
+    kather, bach = make_set(session), make_set(session, "BACH", "bach")
+    for values in ((0.8, 0.5), (0.8, 0.5), (0.3, 0.5)):
+        encoder = make_encoder(session)
+        for on, value in zip((kather, bach), values, strict=True):
+            make_evaluation(session, encoder, on, metrics=figures(value))
+    found = [[bool(cell and cell.is_best) for cell in row.cells] for row in table(session).rows]
+    assert found == [[False, True], [False, True], [False, False]]
+
+
+def test_a_set_that_is_not_as_published_and_a_variant_that_leaks_are_marked(session: Session, sign_in: SignIn) -> None:
+    differing = make_set(session, "Mine")
+    differing.report = differing.report | {"differences": ["ADI has 9 pictures, 10 are published."]}
+    leaking = make_set(session, "Slides", "wsss4luad")
+    for on, variant in ((differing, "as published"), (leaking, leaks())):
+        make_evaluation(session, make_encoder(session), on, variant=variant)
+    client = sign_in("fir")
+    for url in ("/evaluation", "/evaluation/report"):
+        page = client.get(url).text
+        assert page.count('<small class="t-warn">not as published</small>') == 1
+        assert page.count('<small class="t-warn">leaks</small>') == 1
+    assert "Not as published" in client.get("/evaluation/sets").text
+
+
+def leaks() -> str:
+    return next(one.name for one in catalogue.known("wsss4luad").variants if one.leak_safe is False)
+
+
+def test_few_shot_is_shown_by_the_most_pictures_a_class_that_were_measured(session: Session, sign_in: SignIn) -> None:
+    given = figures(0.7)
+    given["figures"] = {f"balanced_accuracy.k{k}": given["figures"]["accuracy"] for k in (1, 2)}
+    client = sign_in("fir")
+    encoder, on = make_encoder(session), make_set(session)
+    make_evaluation(session, encoder, on, Task.FEW_SHOT, {}, ks=(1, 2))
+    assert "swatches" not in client.get("/evaluation?task=few_shot").text
+    make_evaluation(session, encoder, on, Task.FEW_SHOT, given, ks=(1, 2), seed=1)
+    page = client.get("/evaluation?task=few_shot").text
+    assert "Balanced accuracy, 2 a class, percent" in page
+    assert "16 a class" not in page
+    assert "swatches" in page
+
+
 def test_a_mean_is_given_only_where_every_set_was_measured(session: Session) -> None:
     kather, bach = make_set(session), make_set(session, "BACH", "bach")
     whole, part = make_encoder(session), make_encoder(session)
@@ -67,22 +109,31 @@ def test_a_difference_is_the_same_from_either_side(session: Session) -> None:
     compared(session, second, first, p=0.01)
     (_, cell) = [row.cells[0] for row in table(session, baseline=one.id).rows]
     assert cell
-    assert cell.difference == matrix.Difference(0.2, pytest.approx(0.1), pytest.approx(0.3), 0.01, True)
+    assert cell.difference == matrix.Difference(0.2, pytest.approx(0.1), pytest.approx(0.3), 0.01, True, BOOTSTRAP)
     (cell, _) = [row.cells[0] for row in table(session, baseline=other.id).rows]
     assert cell
-    assert cell.difference == matrix.Difference(-0.2, pytest.approx(-0.3), pytest.approx(-0.1), 0.01, True)
+    assert cell.difference == matrix.Difference(-0.2, pytest.approx(-0.3), pytest.approx(-0.1), 0.01, True, BOOTSTRAP)
 
 
-def test_p_values_are_corrected_over_all_that_the_table_compares(session: Session) -> None:
+def test_the_p_values_of_a_model_are_corrected_over_the_sets_that_it_is_compared_on(session: Session) -> None:
     base, others = make_encoder(session), [make_encoder(session) for _ in range(2)]
     sets = [make_set(session, name) for name in ("one", "two")]
     for on in sets:
         first = make_evaluation(session, base, on)
         for other in others:
-            compared(session, make_evaluation(session, other, on), first, p=0.02)
+            compared(session, make_evaluation(session, other, on), first, p=0.03)
     cells = [cell for row in table(session, baseline=base.id).rows for cell in row.cells if cell and cell.difference]
-    assert [cell.difference.p for cell in cells if cell.difference] == [0.08] * 4
+    assert [cell.difference.p for cell in cells if cell.difference] == [0.06] * 4
     assert not any(cell.difference.is_sure for cell in cells if cell.difference)
+
+
+@pytest.mark.parametrize(("sets", "decides"), [(249, True), (250, False)])
+def test_more_sets_than_the_draws_can_decide_are_said(sets: int, decides: bool) -> None:
+    difference = matrix.Difference(0.9, 0.8, 1.0, 2 / 10_001, True, BOOTSTRAP)
+    cells = [matrix.Cell(None, 0.9, 0.8, 1.0, difference=difference)] * sets  # type: ignore[arg-type]
+    row = matrix.Row(1, "ours", False, False, cells, None)
+    said = matrix.Matrix(Task.ZERO_SHOT, "macro_f1", rows=[row]).is_beyond
+    assert said == ("" if decides else "Among 250 sets a difference can't be decided by 10,000 draws.")
 
 
 @pytest.mark.parametrize("p", [[], [0.04], [0.01, 0.04, 0.03, 0.005], [0.5, 0.9, 1.0], [0.02, 0.02]])
@@ -101,7 +152,7 @@ def test_figures_are_written_with_what_they_are() -> None:
 
 
 def test_every_task_has_a_usual_figure_that_its_menu_holds() -> None:
-    assert all(metrics.USUAL[task] in metrics.known(task) for task in Task)
+    assert all(metrics.usual(task) in metrics.known(task) for task in Task)
 
 
 def test_reference_lines_have_a_source_and_a_protocol_and_never_share_a_table() -> None:

@@ -120,6 +120,8 @@ def test_a_set_of_ten_thousand_items_makes_a_small_file() -> None:
         (packed({"format": module.FORMAT, "version": 2}), "version 2; this program reads version 1"),
         (packed({"format": module.FORMAT, "version": 1, "passport": {}}), "checksum does not fit"),
     ],
+    # compressed bytes tell the time, and the processes of the tests must name a case alike
+    ids=("empty", "text", "cut", "more", "bytes", "deep", "NaN", "list", "format", "version", "checksum"),
 )
 def test_what_is_no_passport_is_refused_in_a_sentence(data: bytes, why: str) -> None:
     with pytest.raises(BadPassport, match=why):
@@ -220,7 +222,10 @@ def test_nothing_differs_where_all_is_the_same() -> None:
             "The preprocessing transform: Resize(224) then, Resize(256) here.",
         ),
         (Here(INPUTS, ["ADI/a.tif"]), "2 of the 3 items measured on are missing here: MUC/b.tif, MUC/ç 腺.tif."),
-        (Here(INPUTS, ITEMS, {"MUC/b.tif": "d" * 16}), "1 of the 3 files are other ones here: MUC/b.tif."),
+        (
+            Here(INPUTS, ITEMS, {"MUC/b.tif": "d" * 16}),
+            "1 of the 3 items measured on have other files here: MUC/b.tif.",
+        ),
     ],
 )
 def test_what_differs_is_named(here: Here, said: str) -> None:

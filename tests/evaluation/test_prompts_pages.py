@@ -96,3 +96,12 @@ def test_a_set_begins_with_the_wordings_of_the_literature_and_takes_ours_by_itse
     assert len({one.row.note for one in found}) == len(found)
     assert any("PLIP" in one.row.note for one in found)
     assert "PLIP" not in found[0].row.note
+
+
+def test_a_set_s_own_templates_are_offered_and_ours_stay_the_newest(session: Session) -> None:
+    made = make_set(session)
+    made.layout = "clip_benchmark"
+    actions.add_defaults(session, made, ["ADI", "TUM"], ["a photo of {}.", "x" * 400 + "{}"])
+    newest, *_, own = queries.wordings(session, wording_layout(made))
+    assert (own.row.templates, own.row.note) == (["a photo of {}."], "The set's own templates.")
+    assert newest.row.templates != own.row.templates

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.evaluation import reports
-from app.evaluation.policies import Task
+from app.evaluation.policies import MCNEMAR, Task
 from tests.evaluation.made import figures, make_evaluation, make_set, make_wording
 from tests.factories import make_encoder
 from tests.web_client import SignIn
@@ -20,7 +20,7 @@ def measured(session: Session) -> tuple[int, int]:
     on, wording = make_set(session), make_wording(session)
     base, ours = make_encoder(session, name="CLIP_B/32 & more", weights="random"), make_encoder(session, name="ours")
     first = make_evaluation(session, base, on, metrics=figures(0.4), wording=wording)
-    against = {"accuracy": {str(first.id): [0.4, 0.3, 0.5, 0.001]}}
+    against = {"accuracy": {str(first.id): [0.4, 0.3, 0.5, 0.001, MCNEMAR]}}
     make_evaluation(session, ours, on, metrics=figures(0.8) | {"against": against}, wording=wording)
     make_evaluation(session, ours, on, Task.LINEAR_PROBE, figures(0.9))
     return base.id, ours.id
@@ -40,7 +40,8 @@ def test_a_report_has_methods_data_models_results_statistics_limits_and_versions
     assert "Colour alone tells the classes apart." in page
     assert "torch 2.14" in page
     assert "<svg" in page
-    assert "corrected over the 1 comparisons" in page
+    assert "on the same items (McNemar&#39;s exact test); p-values are corrected over the sets" in page
+    assert "Probabilities: softmax by the model&#39;s own logit scale." in page
 
 
 def test_a_report_of_one_task_has_that_task_alone(measured: tuple[int, int], sign_in: SignIn) -> None:
@@ -62,7 +63,7 @@ def test_the_latex_is_escaped_and_a_table_a_task(measured: tuple[int, int], sign
     tex = sign_in("fir").get(f"/evaluation/report.tex?baseline={measured[0]}").text
     assert tex.count("\\begin{tabular}") == 2
     assert "CLIP\\_B/32 \\& more" in tex
-    assert "\\textbf{80.0}$^{*}$ (70.0--90.0)" in tex
+    assert "\\textbf{80.0}$^{*}$ (70.0 to 90.0)" in tex
 
 
 @pytest.mark.parametrize("evil", ["\\input{/etc/passwd}", "50% $x^2$ #1 ~a_b&c {d}", "a\x07b\nc", "<>"])

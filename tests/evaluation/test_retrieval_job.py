@@ -4,6 +4,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.orm import Session
 
 from app.accounts.policies import SYSTEM
 from app.curation import moves
@@ -17,8 +18,9 @@ from app.storage import blobs
 from app.tables import Encoder, Job, JobState, Run, Snapshot
 from tests.encoders.models import TINY_CLIP, register, run
 from tests.evaluation.test_evaluate_job import evaluated, read
-from tests.factories import make_person, make_picture
+from tests.factories import make_encoder, make_person, make_picture
 from tests.snapshots.test_snapshot_job import accepted, snapshot
+from workers import contaminated
 
 
 @pytest.fixture
@@ -51,9 +53,9 @@ def test_held_out_pairs_are_searched_in_both_directions_strictly_and_by_group(fr
     assert "not known here" in metrics["contamination"]["why_not"]
     for way in ("text_to_image", "image_to_text"):
         for how in ("strict", "group_aware"):
-            figures = [metrics["figures"][f"{way}.r{k}.{how}"]["value"] for k in (1, 5, 10, 50)]
+            figures = [metrics["figures"][f"{way}.r{k}.{how}"]["value"] for k in (1, 5)]
             assert figures == sorted(figures)
-            assert figures[-1] == 1.0
+            assert f"{way}.r10.{how}" not in metrics["figures"], "eight pairs: each search finds its own among ten"
             assert metrics["chance"][f"{way}.r1.{how}"] == pytest.approx(1 / metrics["n"], abs=0.05)
     rows = list(folders.read_rows(folders.predictions_file(found.row.id)))
     first = sum(row["text_to_image.group_aware"] <= 1 for row in rows) / len(rows)
@@ -108,3 +110,15 @@ def test_pictures_of_a_set_that_were_in_training_are_found_and_the_figures_witho
     rows = [row for row in folders.read_rows(folders.predictions_file(found.row.id)) if row["item"] != "test/a/0.jpg"]
     without = sum(row["said"] == row["truth"] for row in rows) / len(rows)
     assert seen["without"]["accuracy"] == pytest.approx(without)
+
+
+def test_why_nothing_was_looked_for_is_said_as_far_as_it_is_known(session: Session) -> None:
+    untrained = make_encoder(session, name="drawn", weights="random")
+    practised, ours, others = (make_encoder(session, name=name) for name in ("practised", "ours", "others"))
+    session.add(Run(encoder_id=practised.id, architecture="tiny", recipe="scratch", settings={}))
+    session.add(Run(encoder_id=ours.id, base_id=others.id, recipe="scratch", settings={}))
+    session.flush()
+    assert queries.only_practised(session, practised.id)
+    assert not any(queries.only_practised(session, one.id) for one in (untrained, ours, others))
+    session.refresh(untrained)
+    assert contaminated.why_not(untrained) == "drawn was not trained: its weights are random."

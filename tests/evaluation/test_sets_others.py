@@ -14,7 +14,7 @@ from app.evaluation import catalogue
 from tests.evaluation.fixtures import arrays, files
 from tests.evaluation.fixtures.layouts import LAYOUTS
 from tests.evaluation.fixtures.pictures import save, tissue
-from workers.evaluation_sets import Item, open_picture, recognise, verify
+from workers.evaluation_sets import Item, NotRecognised, open_picture, recognise, verify
 from workers.evaluation_sets.layouts import READERS
 
 
@@ -313,3 +313,36 @@ def test_verifying_that_was_stopped_goes_on_behind_what_was_done(tmp_path: Path)
     assert (again.variants, again.skipped) == (whole.variants, whole.skipped)
     assert {name for name, _ in whole.skipped} == broken
     assert min(seen) > reached > 0
+
+
+def test_splits_that_need_the_pictures_are_told_as_a_second_half_and_never_backwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.lc25000(tmp_path)
+    monkeypatch.setattr("workers.evaluation_sets.CHUNK", 8)
+    told: list[tuple[int, int]] = []
+    verify(tmp_path, recognise(tmp_path), lambda done, total: told.append((done, total)))
+    assert told == [(done, 80) for done in range(8, 81, 8)]
+
+
+def test_a_clip_benchmark_set_brings_its_own_templates(tmp_path: Path) -> None:
+    arrays.clip_benchmark(tmp_path)
+    assert recognise(tmp_path).templates == ["a photo of {}."]
+
+
+def test_a_label_that_is_no_label_by_its_size_is_refused_by_name(tmp_path: Path) -> None:
+    arrays.clip_benchmark(tmp_path)
+    with tarfile.open(tmp_path / "test" / "0.tar", "a") as tar:
+        arrays.add(tar, "s9.webp", b"RIFF")
+        arrays.add(tar, "s9.cls", b"0" * 2_000)
+    found = recognise(tmp_path)
+    assert ("test/0.tar#s9.webp", "its .cls has more than 1,000 bytes, which no label has") in found.skipped
+
+
+def test_a_pcam_file_that_claims_more_labels_than_pictures_is_refused_unread(tmp_path: Path) -> None:
+    arrays.pcam(tmp_path)
+    path = tmp_path / "camelyonpatch_level_2_split_test_y.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("y", shape=(10**12,), dtype=np.uint8, chunks=(10**6,), compression="gzip")
+    with pytest.raises(NotRecognised, match="has 1,000,000,000,000 labels; they do not fit"):
+        recognise(tmp_path)

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
+from app.evaluation.matrix import holm
+from workers.evaluating import statistics
 from workers.evaluating.metrics import statistic
 from workers.evaluating.statistics import (
     delong,
     differences,
     fleiss,
     gwet_ac1,
-    holm,
     intervals,
     krippendorff_alpha,
     mcnemar,
@@ -149,7 +150,7 @@ def test_a_real_difference_is_found_and_none_is_not() -> None:
     poor, alike = (np.where(rng.random(400) < share, truth, rng.integers(0, 3, 400)) for share in (0.4, 0.8))
     found = differences(statistic(truth, good, 3), statistic(truth, poor, 3), range(400), seed=1)
     for name in ("accuracy", "balanced_accuracy", "macro_f1"):
-        assert found[name].p == pytest.approx(2 / 1001)
+        assert found[name].p == pytest.approx(2 / 10_001)
         assert found[name].interval is not None
         assert found[name].interval.low > 0.1
     same = differences(statistic(truth, good, 3), statistic(truth, alike, 3), range(400), seed=1)
@@ -207,8 +208,26 @@ def test_delong_of_equal_scores_finds_nothing_and_of_one_class_is_refused() -> N
         delong(np.ones(4, dtype=bool), scores, scores)
 
 
-def test_holm_multiplies_the_smallest_by_all_and_never_falls_back() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, None, 0.9]) == [1, None, 1]
-    assert holm([None]) == [None]
-    assert holm([]) == []
+def test_one_independent_unit_tells_no_difference_and_two_do() -> None:
+    one, other = mean_of(np.ones(20)), mean_of(np.zeros(20))
+    alone = differences(one, other, ["author"] * 20, seed=0)["mean"]
+    assert (alone.value, alone.interval, alone.p) == (1, None, None)
+    assert differences(one, other, ["a", "b"] * 10, seed=0)["mean"].interval == (1, 1)
+
+
+def test_a_difference_can_be_sure_among_a_hundred_sets() -> None:
+    found = differences(mean_of(np.ones(500)), mean_of(np.zeros(500)), range(500), seed=0)["mean"]
+    assert found.p is not None
+    assert holm([found.p] * 100)[0] < 0.05
+
+
+def test_draws_at_once_are_the_draws_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    truth, scores = rng.integers(0, 3, 60), rng.dirichlet(np.ones(3), 60)
+    of = statistic(truth, scores.argmax(axis=1), 3, scores, ordered=True)
+    together = resampled(of, range(60), seed=8, resamples=40)
+    monkeypatch.setattr(statistics, "AT_ONCE", 1)
+    alone = resampled(of, range(60), seed=8, resamples=40)
+    assert together.keys() >= {"kappa", "auroc_ovo", "ece", "brier"}
+    for name, values in together.items():
+        assert values == pytest.approx(alone[name], abs=1e-12), name

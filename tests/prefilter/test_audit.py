@@ -1,5 +1,6 @@
 """The audit sample: drawn from every stage and score, reviewed blind, and what it proves."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -15,7 +16,7 @@ from app.candidates import queries as candidates
 from app.curation import actions as curation
 from app.curation import leases, moves
 from app.db import transaction
-from app.prefilter import audit, due, evidence, held, holding, queries, recording, stages
+from app.prefilter import actions, audit, due, evidence, held, holding, queries, recording, stages
 from app.prefilter.policies import StageResult
 from app.prefilter.privacy import OF_STAGE
 from app.storage import blobs
@@ -126,6 +127,43 @@ def test_an_audited_candidate_comes_among_the_others_without_its_findings(
     assert not policies.sees_state(act(session, "alder"), seen), "that it was filtered out would give it away"
 
 
+def hrefs(page: str) -> list[str]:
+    return re.findall(r'href="/candidates/(\d+)"', page)
+
+
+def test_neither_a_filter_nor_its_page_tells_a_reviewer_that_a_candidate_is_audited(
+    session: Session, sign_in: SignIn
+) -> None:
+    candidate = scored(session, 0.1)
+    set_share(session, 1)
+    audit.draw(session)
+    alder, elm = sign_in("alder"), sign_in("elm")
+    filters = ("stopped=domain", "stage=domain&high=0.5", "stage=domain&low=0.05")
+    assert [hrefs(alder.get(f"/candidates?{one}").text) for one in filters] == [[]] * 3
+    assert all(str(candidate.id) in hrefs(elm.get(f"/candidates?{one}").text) for one in filters)
+    (listed,) = candidates.listed(session, act(session, "alder"), candidates.Filter(), 9)
+    assert (listed.state, listed.stopped_by, listed.score) == (None, None, None)
+    page = alder.get(f"/candidates/{candidate.id}").text
+    assert "What the stages found stays hidden while you may still review it." in page
+    assert not [word for word in ("Histology", "stops", "0.100", "Stopped") if word in page.split("<main")[1]]
+    judge(session, "alder", candidate, ReviewKind.REJECT)
+    assert "Stopped by Histology" in " ".join(alder.get(f"/candidates/{candidate.id}").text.replace("</b>", "").split())
+    assert str(candidate.id) in hrefs(alder.get("/candidates?stopped=domain").text)
+
+
+# --- running again ------------------------------------------------------------------------------
+
+
+def test_a_later_stage_that_runs_again_leaves_what_an_earlier_one_stopped(session: Session) -> None:
+    candidate = scored(session, 0.1)
+    assert [actions.send_back(session, name, None, 0) for name in OF_STAGE] == [(0, None)] * len(OF_STAGE)
+    session.refresh(candidate)
+    assert (candidate.state, candidate.stopped_by) == (S.FILTERED_OUT, "domain")
+    assert actions.send_back(session, "domain", None, 0) == (1, candidate.id)
+    session.refresh(candidate)
+    assert (candidate.state, candidate.stopped_by) == (S.FILTERING, None)
+
+
 # --- nobody sees what no stage has screened -------------------------------------------------------
 
 
@@ -194,6 +232,20 @@ def test_what_an_admin_must_see_first_is_held_and_not_audited(session: Session, 
     holding.release(session, make_person(session, "elm2", Role.ADMIN), [candidate.id])
     session.refresh(candidate)
     assert (candidate.state, candidate.stopped_by) == (S.FILTERED_OUT, "domain"), "it is as far as it came before"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.NOT_RUN])
+def test_where_a_stage_could_not_look_nobody_is_asked_until_it_ran_again(
+    session: Session, sign_in: SignIn, outcome: Outcome
+) -> None:
+    candidate = draw_unscreened(session, "A melanoma.")
+    screen(session, candidate, faces=StageResult(candidate.id, outcome))
+    assert (audit.draw(session), audits(session), audit.draws(session)) == ((0, 0), set(), False)
+    assert sign_in("alder").get(f"/candidates/{candidate.id}").status_code == 404
+    assert actions.send_back(session, "faces", None, 0) == (1, candidate.id)
+    screen(session, candidate)
+    assert (candidate.state, candidate.stopped_by) == (S.FILTERED_OUT, "domain")
+    assert (audit.draw(session), audits(session)) == ((1, 0), {candidate.id})
 
 
 def stopped(session: Session, words: str) -> int:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("own_database", "quiet")
 
 MANY = 9
 POISON = 4  # which of them
-OF_PICTURES = ("quality", "embedding", "sameness", "panels", "alignment")
+OF_PICTURES = ("quality", "embedding", "sameness", "domain", "panels", "faces", "writing", "alignment")
 
 
 def arrive(
@@ -101,7 +101,7 @@ def test_an_empty_batch_gives_no_results(stage: str) -> None:
 def test_one_poison_picture_fails_alone_with_its_reason(
     stage: str, data: bytes | None, request: pytest.FixtureRequest
 ) -> None:
-    if stage in ("embedding", "alignment"):
+    if stage in ("embedding", "domain", "alignment"):
         request.getfixturevalue("models")
         use_tiny_clip()
     with transaction() as session:
@@ -117,6 +117,21 @@ def test_one_poison_picture_fails_alone_with_its_reason(
     assert found[ids[POISON]].score is None
     with transaction() as session:
         assert not session.scalar(select(func.count()).where(StageTodo.stage == stage))
+
+
+@pytest.mark.parametrize("stage", ["domain", "faces", "writing"])
+def test_of_256_pictures_only_the_poison_one_fails(stage: str, request: pytest.FixtureRequest) -> None:
+    if stage == "domain":
+        request.getfixturevalue("models")
+        use_tiny_clip()
+    with transaction() as session:
+        ids = arrive(session, stage, count=256)
+        poison(session, ids[77], b"GIF89a no picture")
+    run_one(stage)
+    found = outcomes(stage)
+    assert {id_ for id_, finding in found.items() if finding.outcome is Outcome.ERROR} == {ids[77]}
+    assert len(found) == 256
+    assert found[ids[77]].evidence["why"] == "its picture can't be read"
 
 
 def test_a_poison_picture_is_found_in_few_tries() -> None:

@@ -1,6 +1,7 @@
 """Held candidates: released, rejected, held again; and that nobody but an admin gets to see one anywhere."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -13,11 +14,12 @@ from app.accounts.queries import actor_of
 from app.candidates import queries as candidates
 from app.candidates.queries import Filter
 from app.curation import actions as curation
-from app.curation import leases, moves
+from app.curation import leases, moves, proposals
+from app.curation import queries as curation_queries
 from app.curation.policies import is_withheld
 from app.errors import Conflict, Invalid
 from app.operations.queries import overview
-from app.prefilter import due, held, holding
+from app.prefilter import due, funnel, held, holding
 from app.prefilter import queries as prefilter
 from app.prefilter.stages import BY_NAME
 from app.search import queries as search
@@ -27,6 +29,7 @@ from app.tables import (
     DuplicateGroup,
     DuplicateMember,
     Event,
+    Finding,
     FindingNow,
     FlagOrigin,
     Image,
@@ -157,6 +160,19 @@ def test_a_release_is_taken_back_while_nobody_has_the_candidate(session: Session
     moves.enqueue(session, [candidate.id])
     holding.hold_again(session, elm, candidate.id)
     assert candidate.state is S.FLAGGED
+
+
+def test_holding_again_takes_back_that_stages_release_alone(session: Session, elm: Actor) -> None:
+    candidate = make_held(session)
+    holding.release(session, elm, [candidate.id])
+    look(session, candidate, {"boxes": [], "kinds": {"record_number": 1}}, "writing")
+    holding.release(session, elm, [candidate.id])
+    first = select(Finding.id).where(Finding.stage == "faces").scalar_subquery()
+    an_hour_ago = func.clock_timestamp() - timedelta(hours=1)
+    session.execute(update(Release).where(Release.finding_id == first).values(at=an_hour_ago))
+    holding.hold_again(session, elm, candidate.id)
+    assert (candidate.state, candidate.stopped_by) == (S.FLAGGED, "writing")
+    assert session.scalars(select(Finding.stage).join(Release, Release.finding_id == Finding.id)).all() == ["faces"]
 
 
 def test_a_release_stands_once_someone_reviews_the_candidate(session: Session, elm: Actor, alder: Actor) -> None:
@@ -336,7 +352,7 @@ def test_home_and_the_funnels_count_it_as_held_and_not_as_reviewed(session: Sess
     steps = {step.label: (step.count, step.lost) for step in found.funnel.steps}
     assert steps["Nothing private"] == (1, 1)
     assert steps["Reviewed"] == (0, 1)
-    _, stages = prefilter.funnel(session)
+    _, stages = funnel.funnel(session)
     counts = {count.stage.name: (count.through, count.held) for count in stages}
     assert counts["panels"] == (2, 0)
     assert (counts["faces"], counts["writing"]) == ((1, 1), (1, 0))
@@ -409,6 +425,34 @@ def test_private_words_of_a_caption_are_marked(session: Session) -> None:
     look(session, candidate, evidence, "private")
     (found,) = held.listed(session, "private", 0, 9)
     assert found.pieces == [("Case of ", ""), ("Ada Alder", "name"), (", ", ""), ("MRN 1234567", "record_number")]
+
+
+def test_a_released_caption_is_offered_without_what_held_it_though_it_was_set_to_be_held_later(
+    session: Session, elm: Actor
+) -> None:
+    text = "Melanoma of Ada Alder, with ulceration."
+    candidate = make_candidate(session, S.FILTERING, text)
+    row = prefilter.stage_row(session, "private")
+    row.setting = {"actions": {"name": "warn"}}
+    session.flush()
+    spans = [{"start": 12, "end": 21, "kind": "name"}]
+    look(session, candidate, {"caption": candidate.caption_id, "spans": spans, "kinds": {"name": 1}}, "private")
+    assert candidate.state is S.FILTERING
+    row.setting = {"actions": {"name": "hold"}}
+    session.flush()
+    assert holding.apply(session, row, 0)[0] == 1
+    holding.release(session, elm, [candidate.id])
+    session.refresh(candidate)
+    shown = curation_queries.shown(session, candidate.id)
+    assert shown
+    assert "Ada Alder" not in shown.offered
+    found = curation_queries.findings(session, candidate.id)["private"]
+    taken_out = proposals.caption(session, shown, private=found).taken_out
+    assert [(one.kind, one.words) for one in taken_out] == [("name", "Ada Alder")], "its reviewer may put it back"
+    (item,) = prefilter.inputs(session, [candidate.id])
+    before = item.before("llm")
+    assert before
+    assert "Ada Alder" not in before.text, "the language model is not told either"
 
 
 def test_a_candidate_without_anything_to_hold_it_goes_on(session: Session) -> None:

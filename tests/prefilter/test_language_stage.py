@@ -8,7 +8,7 @@ from app.accounts.policies import SYSTEM
 from app.curation import leases
 from app.db import transaction
 from app.errors import Invalid
-from app.prefilter import actions, due, queries
+from app.prefilter import actions, due, funnel, queries
 from app.prefilter.languages import CODES, LANGUAGES, UNDETERMINED
 from app.prefilter.stages import BY_NAME
 from app.tables import Candidate, CandidateState, Event, FindingNow, Job, Stage
@@ -74,7 +74,7 @@ def test_a_language_that_is_not_reviewed_is_stopped_and_comes_back_with_the_sett
     work()
     assert states() == {english: (S.QUEUED, None), german: (S.FILTERED_OUT, "language"), latin: (S.QUEUED, None)}
     with transaction() as session:
-        (language,) = [counts for counts in queries.funnel(session)[1] if counts.stage.name == "language"]
+        (language,) = [counts for counts in funnel.funnel(session)[1] if counts.stage.name == "language"]
         assert language.dropped == 1
         actions.set_reviewed_languages(session, SYSTEM, ["de"])
     work()

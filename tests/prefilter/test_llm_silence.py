@@ -12,7 +12,7 @@ from app.curation import leases
 from app.db import transaction
 from app.errors import Conflict
 from app.operations.queries import overview
-from app.prefilter import actions, queries
+from app.prefilter import actions, funnel
 from app.tables import (
     Candidate,
     CandidateState,
@@ -120,7 +120,7 @@ def test_a_late_word_stops_or_lets_go_what_a_later_stage_has_still_to_look_at(mo
         close(session)
     work()
     with transaction() as session:
-        (counts,) = [one for one in queries.funnel(session)[1] if one.stage.name == "alignment"]
+        (counts,) = [one for one in funnel.funnel(session)[1] if one.stage.name == "alignment"]
         assert counts.due == 2  # there they are, though the model has still to look at them
     answers_again()
     run_due()

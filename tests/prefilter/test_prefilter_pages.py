@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.prefilter import actions, due, queries
+from app.prefilter import actions, due, funnel
 from app.prefilter.policies import StageResult
 from app.prefilter.recording import write_findings
 from app.prefilter.stages import BY_NAME, NAMES
@@ -44,7 +44,7 @@ def test_what_goes_into_a_stage_is_what_the_one_before_let_through(session: Sess
     make_candidate(session, S.FILTERING)
     make_candidate(session, S.INCOMING)
     make_candidate(session, S.WITHDRAWN)
-    total, counts = queries.funnel(session)
+    total, counts = funnel.funnel(session)
     assert total == 8
     assert [(c.stage.name, c.due, c.dropped, c.through) for c in counts] == [
         ("quality", 2, 1, 5),
@@ -68,7 +68,7 @@ def test_a_stage_counts_what_it_could_not_score_among_those_it_let_through(sessi
         candidate = make_candidate(session)
         write_findings(session, "domain", "1", [StageResult(candidate.id, outcome)], {candidate.id: "x"}, None)
     stop(session, candidate, "caption")
-    _, counts = queries.funnel(session)
+    _, counts = funnel.funnel(session)
     assert [(c.not_run, c.errors) for c in counts if c.stage.name == "domain"] == [(2, 0)]
 
 

@@ -93,10 +93,12 @@ def test_captions_are_looked_at_again_when_what_is_taken_out_changes(session: Se
         kinds = select(Job.kind).where(Job.arguments["stage"].astext == stage, Job.kind.in_(["threshold", "rerun"]))
         return set(session.scalars(kinds))
 
-    set_actions(session, "private", name="warn")
+    set_actions(session, "private", name="hold")
+    set_actions(session, "private", link="pass")
     set_actions(session, "writing", name="warn")
+    assert jobs("private") == jobs("writing") == {"threshold"}, "what is held is taken out as well"
+    set_actions(session, "private", link="hold")
     assert jobs("private") == {"threshold", "rerun"}
-    assert jobs("writing") == {"threshold"}
 
 
 @pytest.mark.parametrize("state", [S.FILTERING, S.QUEUED, S.FILTERED_OUT])

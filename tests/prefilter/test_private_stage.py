@@ -1,5 +1,7 @@
 """The stages that make captions: a post's text split over its images, and private details proposed for removal."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -9,7 +11,18 @@ from app.prefilter import due, queries
 from app.prefilter.policies import StageInput, StageResult, Version
 from app.prefilter.privacy import OF_TEXT
 from app.prefilter.stages import BY_NAME
-from app.tables import Candidate, CandidateState, Caption, CaptionKind, Finding, FindingNow, Outcome, Post, Stage
+from app.tables import (
+    Author,
+    Candidate,
+    CandidateState,
+    Caption,
+    CaptionKind,
+    Finding,
+    FindingNow,
+    Outcome,
+    Post,
+    Stage,
+)
 from tests.factories import make_candidate
 from tests.prefilter.test_pipeline import quiet, states, work  # noqa: F401  # `quiet` is a fixture
 from workers.stages import private
@@ -71,6 +84,7 @@ def test_what_a_kind_does_is_the_setting() -> None:
         assert states()[warned] == (S.QUEUED, None)
         assert on_offer(session, warned) == "Melanoma with ulceration, biopsy of 12 March 2023."
         assert states()[held] == (S.FLAGGED, "private")
+        assert on_offer(session, held) == "Melanoma with ulceration.", "as it is offered once an admin lets it go"
 
 
 @own_database
@@ -89,9 +103,9 @@ def test_an_older_proposal_goes_when_the_setting_no_longer_asks_for_it() -> None
         assert on_offer(session, id_) == caption
 
 
-def looked(caption: str, **actions: str) -> StageResult:
+def looked(caption: str, *, handle_of: str = "", **actions: str) -> StageResult:
     """What the stage says of a caption, each kind taken out but for those with another action."""
-    item = StageInput(1, 1, "a" * 64, 5, caption, versions=[Version(5, "import", caption)])
+    item = StageInput(1, 1, "a" * 64, 5, caption, handle=handle_of, versions=[Version(5, "import", caption)])
     taken_out = dict.fromkeys(OF_TEXT, "redact")
     return private.run([item], {"actions": taken_out | actions}, None)[0]  # type: ignore[arg-type]
 
@@ -118,6 +132,26 @@ def test_a_candidate_without_a_caption_has_no_private_details() -> None:
 def test_a_caption_of_nothing_but_private_details_is_kept_and_said() -> None:
     result = looked("Mrs. Eleanor Whitfield, MRN 1234567")
     assert (result.label, result.offers[0].text) == ("nothing left", "Mrs. Eleanor Whitfield, MRN 1234567")
+
+
+def test_the_posters_own_handle_stays_and_those_of_others_are_taken_out() -> None:
+    caption = "Melanoma with ulceration, by @Path_Demo.01, shared by @some.patient"
+    result = looked(caption, handle_of="path_demo.01")
+    assert result.evidence["kinds"] == {"own_handle": 1, "handle": 1}
+    assert result.offers[0].text == "Melanoma with ulceration, by @Path_Demo.01, shared by"
+    assert looked(caption, handle_of="").evidence["kinds"] == {"handle": 2}
+    assert "@" not in looked(caption, handle_of="path_demo.01", own_handle="redact").offers[0].text
+
+
+def test_a_stage_is_told_the_handle_of_who_posted_it(session: Session) -> None:
+    candidate = make_candidate(session)
+    author = session.get_one(Author, session.get_one(Post, candidate.post_id).author_id)
+    author.label = "path_demo"
+    session.flush()
+    (item,) = queries.inputs(session, [candidate.id])
+    assert item.handle == "path_demo"
+    known, unknown = (private.looked_at(replace(item, handle=handle), {}) for handle in ("path_demo", ""))
+    assert known != unknown
 
 
 def test_rules_find_private_details_in_a_language_the_model_does_not_know() -> None:

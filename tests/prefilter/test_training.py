@@ -159,3 +159,23 @@ def test_the_page_compares_and_takes_into_use(session: Session, sign_in: SignIn,
 def made(session: Session) -> Callable[[], int]:
     """A stored classifier with every figure that the page shows."""
     return lambda: make_classifier(session).id
+
+
+@pytest.mark.parametrize(
+    ("licence", "reaches", "warns"),
+    [
+        ("CC BY-NC-ND 4.0", True, True),
+        ("", True, True),
+        ("University of Illinois/NCSA", False, False),
+        ("MIT", False, False),
+    ],
+)
+def test_a_classifiers_page_warns_where_its_encoders_licence_reaches_the_data(
+    session: Session, sign_in: SignIn, licence: str, reaches: bool, warns: bool
+) -> None:
+    made = make_classifier(session)
+    encoder = queries.encoder(session, made.encoder_id)
+    encoder.licence, encoder.reaches_data = licence, reaches
+    session.flush()
+    page = sign_in("elm").get(f"/prefilter/classifiers/{made.id}").text
+    assert ("reaches the data that it selects" in page) == warns

@@ -32,8 +32,11 @@ from app.tables import (
 from tests.candidates.deciding import decide
 from tests.curation.review_page import HTMX, Html
 from tests.factories import make_candidate, make_person, make_picture
+from tests.prompts.models import screen
 from tests.search.made import an_encoder, embed, remember
 from tests.web_client import SignIn
+
+S = CandidateState
 
 
 @pytest.fixture(autouse=True)
@@ -303,6 +306,16 @@ def test_organs_stains_and_sources_show_how_many_there_are(session: Session, sig
     assert '<span>Skin</span><span class="num">2</span>' in page
     assert "path_demo_01 (3)" in page
     assert [n in page for n in (f"C-{made[0].id}", f"C-{made[1].id}", f"C-{made[2].id}")] == [True, True, False]
+
+
+def test_what_reviewers_may_not_see_is_in_no_count(session: Session) -> None:
+    states = (S.INCOMING, S.FILTERING, S.FILTERED_OUT, S.FILTERED_OUT, S.QUEUED)
+    made = [make_candidate(session, state) for state in states]
+    screen(session, made[3])
+    results = [StageResult(one.id, evidence={"fields": {"organ": "skin"}}) for one in made]
+    write_findings(session, "caption", "1", results, {one.id: str(one.id) for one in made}, None)
+    counts = facets.facets(session)
+    assert (counts["organ"], list(counts["source"].values())) == ({"skin": 2}, [2])
 
 
 def test_beyond_a_thousand_nobody_counts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

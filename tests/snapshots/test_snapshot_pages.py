@@ -7,9 +7,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
+from app.prefilter.queries import stage_row
 from app.snapshots import freezing
 from app.snapshots.splits import usual_sizes
-from app.tables import Job
+from app.tables import Encoder, Job
+from tests.factories import make_classifier
 from tests.snapshots.test_snapshot_job import accepted
 from tests.web_client import SignIn
 
@@ -103,3 +105,33 @@ def test_long_captions_are_said_once_they_were_counted(session: Session, admin: 
     session.flush()
     text = re.sub(r"<[^>]+>", "", admin.get(f"/snapshots/{made.number}").text)
     assert "2.1\N{NO-BREAK SPACE}% of 4,000 captions go beyond the 77 tokens that CLIP reads" in text
+
+
+@pytest.mark.parametrize("stage", ["embedding", "domain"])
+def test_an_encoder_whose_licence_reaches_what_it_selects_is_noted_at_the_freeze_and_said(
+    session: Session, admin: TestClient, stage: str
+) -> None:
+    accepted(session, 4)
+    classifier = make_classifier(session)
+    encoder = session.get_one(Encoder, classifier.encoder_id)
+    encoder.name, encoder.licence, encoder.reaches_data = "CONCH", "CC BY-NC-ND 4.0", True
+    row = stage_row(session, stage)
+    in_use = {"classifier": classifier.id} if stage == "domain" else {"encoder": encoder.id}
+    row.setting = {**row.setting, **in_use}
+    session.flush()
+    made = freezing.freeze(session, None, None, 1, 1, "")
+    noted = {"stage": stage, "encoder": "CONCH", "licence": "CC BY-NC-ND 4.0", "reaches_data": True}
+    assert made.report["filtered_by"] == [noted]
+    assert "The licence of CONCH reaches these pairs." in admin.get(f"/snapshots/{made.number}").text
+    encoder.reaches_data = False
+    row.setting = {name: value for name, value in row.setting.items() if name not in in_use}
+    session.flush()
+    assert "reaches these pairs" in admin.get(f"/snapshots/{made.number}").text  # as it was when it was frozen
+
+
+def test_a_snapshot_that_no_such_encoder_selected_says_nothing_of_licences(session: Session, admin: TestClient) -> None:
+    accepted(session, 4)
+    made = freezing.freeze(session, None, None, 1, 1, "")
+    session.flush()
+    assert made.report["filtered_by"] == []
+    assert "reaches these pairs" not in admin.get(f"/snapshots/{made.number}").text

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from app import jobs
+from app.db import transaction
+from app.tables import Snapshot
 from tests.conftest import forget_settings
-from tests.training.running import put_config
+from tests.training.running import accept_pairs, freeze, put_config
 
 
 @pytest.fixture
@@ -19,3 +21,11 @@ def own_home(own_database: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     put_config()
     yield tmp_path / "home"
     forget_settings()
+
+
+@pytest.fixture
+def snapshot(own_home: Path) -> Snapshot:
+    """50 training, 8 validation and 2 test pairs, two of each author."""
+    with transaction() as session:
+        accept_pairs(session, 60, authors=30)
+    return freeze()

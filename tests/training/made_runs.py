@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.accounts.policies import SYSTEM
@@ -60,7 +60,8 @@ def make_run(
     job = session.get_one(Job, run.job_id)
     add_steps(session, run, job.id, 0, epochs * STEPS_AN_EPOCH, worse)
     for epoch in range(1, epochs + 1):
-        session.add(RunEpoch(run_id=run.id, epoch=epoch, metrics=metrics(epoch, worse)))
+        figures = metrics(epoch, worse) | {"train_loss": mean_loss(session, run, epoch)}
+        session.add(RunEpoch(run_id=run.id, epoch=epoch, metrics=figures))
     run.best_epoch, run.report = epochs or None, report
     job.done, job.total = epochs * STEPS_AN_EPOCH, new.settings.epochs * STEPS_AN_EPOCH
     job.state, job.started_at = state, BEGAN
@@ -74,7 +75,9 @@ def make_run(
     return run
 
 
-def add_steps(session: Session, run: Run, job_id: int, first: int, stop: int, worse: float = 0.0) -> None:
+def add_steps(
+    session: Session, run: Run, job_id: int, first: int, stop: int, worse: float = 0.0, began: datetime = BEGAN
+) -> None:
     for step in range(first, stop):
         session.add(
             RunStep(
@@ -87,10 +90,15 @@ def add_steps(session: Session, run: Run, job_id: int, first: int, stop: int, wo
                 memory=1_500_000_000 + 1_000_000 * step,
                 gpu_memory=None,
                 job_id=job_id,
-                at=BEGAN + timedelta(seconds=6 * step),
+                at=began + timedelta(seconds=6 * step),
             )
         )
     session.flush()
+
+
+def mean_loss(session: Session, run: Run, epoch: int) -> float:
+    of_epoch = (RunStep.run_id == run.id) & (RunStep.step // STEPS_AN_EPOCH == epoch - 1)
+    return float(session.scalars(select(func.avg(RunStep.loss)).where(of_epoch)).one())
 
 
 def metrics(epoch: int, worse: float = 0.0) -> dict[str, Any]:

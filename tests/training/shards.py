@@ -68,7 +68,7 @@ def write_shards(folder: Path, train: int = 48, val: int = 16, shards: int = 4) 
     sizes["val-000000.tar"] = write_shard(folder / "val-000000.tar", held_out)
     (folder / "sizes.json").write_text(json.dumps(sizes))
     pattern = f"{folder}/train-{{000000..{shards - 1:06d}}}.tar"
-    return Data(pattern, f"{folder}/val-{{000000..000000}}.tar", train, val, shards)
+    return Data(pattern, f"{folder}/val-{{000000..000000}}.tar", tuple(list(sizes.values())[:shards]), val)
 
 
 def command(settings: TrainingSettings, data: Data, folder: Path, start: Start = TINY) -> list[str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from open_clip_train.data import get_wds_dataset
 
-from app.training.checks import Facts, fitting_loaders, problems, steps_per_epoch
+from app.training.checks import Facts, cautions, fitting_loaders, problems, steps_per_epoch
 from app.training.settings import RECIPES, Recipe, TrainingSettings
 
-GOOD = Facts(train_pairs=40_609, val_pairs=500, shards=51, name="v0007")
+GOOD = Facts(sizes=(797,) * 13 + (796,) * 38, val_pairs=500, name="v0007")
 RULES = TrainingSettings()
 
 
@@ -21,15 +21,15 @@ def test_every_recipe_may_start_on_a_usual_snapshot(recipe: Recipe) -> None:
 
 
 def test_fewer_pairs_than_one_batch_are_refused_and_the_fitting_batch_is_named() -> None:
-    assert problems(replace(RULES, batch_size=128, warmup_steps=0), replace(GOOD, train_pairs=40)) == {
+    assert problems(replace(RULES, batch_size=128, warmup_steps=0), replace(GOOD, sizes=(20, 20))) == {
         "batch_size": "A step takes 128 pairs, more than the 40 there are. Set the batch to 40 or less."
     }
 
 
 def test_gathered_steps_and_gpus_count_into_the_batch() -> None:
     rules = replace(RULES, batch_size=16, accumulate=2)
-    assert "A step takes 64 pairs" in problems(rules, replace(GOOD, train_pairs=40, processes=2))["batch_size"]
-    gathering = problems(replace(rules, batch_size=2, accumulate=64), replace(GOOD, train_pairs=40))
+    assert "A step takes 64 pairs" in problems(rules, replace(GOOD, sizes=(20, 20), processes=2))["batch_size"]
+    gathering = problems(replace(rules, batch_size=2, accumulate=64), replace(GOOD, sizes=(20, 20)))
     assert gathering["batch_size"].endswith("Gather fewer steps.")
 
 
@@ -42,15 +42,41 @@ def test_a_warm_up_that_never_ends_is_refused() -> None:
 
 def test_more_loaders_than_shards_are_lowered_and_more_gpus_than_shards_refused() -> None:
     assert problems(replace(RULES, loaders=60), GOOD) == {}
-    assert fitting_loaders(60, 51, 1) == 51
-    assert fitting_loaders(8, 5, 2) == 2
-    found = problems(RULES, replace(GOOD, shards=1, processes=2))
+    assert fitting_loaders(replace(RULES, loaders=60), GOOD.sizes, 1) == 51
+    assert fitting_loaders(replace(RULES, loaders=8), (800,) * 5, 2) == 2
+    assert fitting_loaders(replace(RULES, loaders=0), (800,) * 5, 2) == 0
+    found = problems(RULES, replace(GOOD, sizes=(800,), processes=2))
     assert found["snapshot"].startswith("The training pairs lie in 1 shards, and each of 2 GPUs needs one.")
 
 
+def test_loaders_are_lowered_until_the_shards_of_each_hold_a_batch() -> None:
+    """webdataset drops what is left of a batch at every pass, so a loader that never has one would turn for ever."""
+    rules = replace(RULES, batch_size=16, loaders=4, warmup_steps=0)
+    assert fitting_loaders(rules, (12, 12, 12, 12), 1) == 2
+    assert fitting_loaders(rules, (20, 20, 20, 20), 1) == 4
+    assert fitting_loaders(rules, (30, 30, 30, 10), 1) == 3 - 1  # one of three may be given the least shard alone
+    assert problems(rules, replace(GOOD, sizes=(12, 12, 12, 12))) == {}
+
+
+def test_a_gpu_that_may_be_given_less_than_a_batch_is_refused_and_the_fitting_batch_is_named() -> None:
+    rules = replace(RULES, batch_size=16, warmup_steps=0)
+    found = problems(rules, replace(GOOD, sizes=(30, 5), processes=2))
+    assert (
+        found["batch_size"]
+        == "A GPU's share of the shards may hold 5 pairs, less than a batch. Set the batch to 5 or less."
+    )
+    assert problems(replace(rules, batch_size=5), replace(GOOD, sizes=(30, 5), processes=2)) == {}
+
+
 def test_a_snapshot_without_training_or_validation_pairs_is_refused() -> None:
-    assert problems(RULES, replace(GOOD, train_pairs=0))["snapshot"].startswith("v0007 has no training pairs.")
+    assert problems(RULES, replace(GOOD, sizes=()))["snapshot"].startswith("v0007 has no training pairs.")
     assert problems(RULES, replace(GOOD, val_pairs=0))["snapshot"].startswith("v0007 has no validation pairs")
+
+
+def test_validation_pairs_among_which_a_search_finds_by_chance_are_warned_of() -> None:
+    assert cautions(replace(GOOD, val_pairs=100)) == []
+    (said,) = cautions(replace(GOOD, val_pairs=40))
+    assert said.startswith("v0007 has 40 validation pairs: its R@10 is 25% by chance alone")
 
 
 def test_pairs_that_were_withdrawn_since_the_freeze_are_counted_and_refused() -> None:
@@ -140,17 +166,17 @@ def test_a_value_that_no_trainer_takes_is_refused_at_its_field(field: str, value
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_steps_are_counted_as_the_trainer_counts_them(tmp_path: Path) -> None:
     for pairs, batch, loaders, shards in product((40, 41, 1_000), (7, 40), (0, 1, 3), (3, 8)):
+        sizes = [pairs // shards + (number < pairs % shards) for number in range(shards)]
+        rules = replace(RULES, batch_size=batch, loaders=loaders)
         args = Namespace(
             train_data=f"{tmp_path}/train-{{000000..{shards - 1:06d}}}.tar",
             train_num_samples=pairs,
             train_data_upsampling_factors=None,
-            workers=loaders,
+            workers=fitting_loaders(rules, sizes, 1),
             batch_size=batch,
             world_size=1,
             seed=0,
         )
         theirs = get_wds_dataset(args, None, is_train=True, tokenizer=None).dataloader.num_batches
-        ours = steps_per_epoch(replace(RULES, batch_size=batch, loaders=loaders), pairs, shards)
-        assert ours == theirs, (pairs, batch, loaders, shards)
-        gathered = replace(RULES, batch_size=batch, loaders=loaders, accumulate=2)
-        assert steps_per_epoch(gathered, pairs, shards) == theirs // 2
+        assert steps_per_epoch(rules, sizes) == theirs, (pairs, batch, loaders, shards)
+        assert steps_per_epoch(replace(rules, accumulate=2), sizes) == theirs // 2

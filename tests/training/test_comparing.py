@@ -5,6 +5,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -34,6 +35,23 @@ def test_the_better_figure_is_marked_by_what_it_measures(session: Session) -> No
     assert row(session, "Validation loss, best epoch", bad.id, good.id).best == 1
     assert row(session, "R@10, image to text, best epoch", good.id, bad.id).best == 0
     assert row(session, "Epochs", good.id, bad.id).best is None
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 32}, {"siglip": True}])
+def test_losses_of_other_batches_are_not_told_apart_and_recalls_are(session: Session, change: dict[str, Any]) -> None:
+    good = make_run(session)
+    bad = make_run(session, settings=replace(SCRATCH, **change), worse=0.5)
+    assert row(session, "Validation loss, best epoch", good.id, bad.id).best is None
+    assert row(session, "R@10, image to text, best epoch", good.id, bad.id).best == 0
+
+
+def test_nothing_is_the_best_on_different_snapshots(session: Session) -> None:
+    base, small = make_clip(session), TrainingSettings(batch_size=4, warmup_steps=2)
+    first, second = make_built_snapshot(session, pairs=20), make_built_snapshot(session, pairs=5)
+    good = make_run(session, snapshot=first, base=base, settings=small)
+    bad = make_run(session, snapshot=second, base=base, settings=small, worse=0.5)
+    for label in ("Validation loss, best epoch", "R@1, text to image, best epoch"):
+        assert row(session, label, good.id, bad.id).best is None
 
 
 def test_equal_figures_have_no_best(session: Session) -> None:

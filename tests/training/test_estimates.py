@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from app.training.architectures import activations, config_of, config_path, has_blocks, needs_download, parameters
-from app.training.estimates import Rate, estimate
+from app.training.estimates import PROCESS_BYTES, Rate, estimate
 from app.training.policies import fitted
 from app.training.settings import PRACTICE_ARCHITECTURE, TrainingSettings
 
@@ -88,7 +88,7 @@ def test_several_processes_share_the_pairs() -> None:
     assert found.seconds == 4 * 10 * 128 * 4 / 160
 
 
-def test_memory_is_16_bytes_a_parameter_and_what_the_batch_keeps() -> None:
+def test_memory_is_that_of_a_process_16_bytes_a_parameter_and_what_the_batch_keeps() -> None:
     config = config_of("ViT-B-32")
     assert config is not None
     whole = estimate(SETTINGS, 10, config, VIT_B_32, None).memory
@@ -97,15 +97,27 @@ def test_memory_is_16_bytes_a_parameter_and_what_the_batch_keeps() -> None:
     assert half is not None
     kept = activations(config, 4)
     assert kept is not None
-    assert whole == 16 * VIT_B_32 + 128 * kept
-    assert half == 16 * VIT_B_32 + 64 * kept
+    assert whole == PROCESS_BYTES + 16 * VIT_B_32 + 128 * kept
+    assert half == PROCESS_BYTES + 16 * VIT_B_32 + 64 * kept
 
 
-def test_what_is_kept_to_resume_costs_three_times_the_model_more() -> None:
+@pytest.mark.parametrize(
+    ("precision", "device", "size"), [("auto", "cpu", 4), ("auto", "cuda", 2), ("fp32", "cuda", 4)]
+)
+def test_what_a_batch_keeps_is_halved_where_numbers_are_of_16_bits(precision: str, device: str, size: int) -> None:
+    config = config_of("ViT-B-32")
+    assert config is not None
+    kept = activations(config, size)
+    assert kept is not None
+    found = estimate(replace(SETTINGS, precision=precision), 10, config, VIT_B_32, None, device=device)
+    assert found.memory == PROCESS_BYTES + 16 * VIT_B_32 + 128 * kept
+
+
+def test_what_is_kept_to_go_on_costs_two_checkpoints_more() -> None:
     best = estimate(SETTINGS, 10, None, VIT_B_32, None)
     both = estimate(replace(SETTINGS, keep="best_and_latest"), 10, None, VIT_B_32, None)
     assert best.disk_after == 4 * VIT_B_32
-    assert both.disk_after == 16 * VIT_B_32
+    assert both.disk_after == (4 + 2 * 12) * VIT_B_32
     assert best.disk == 4 * 12 * VIT_B_32
 
 

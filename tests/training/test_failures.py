@@ -21,7 +21,6 @@ def traceback(line: str) -> str:
     [
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a capacity of 139 GiB",
         "RuntimeError: [enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried",
-        "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed. ",
         "OSError: [Errno 12] Cannot allocate memory",
     ],
 )
@@ -32,9 +31,19 @@ def test_out_of_memory_says_what_to_lower_and_offers_it(line: str) -> None:
     assert found.offer == {"batch_size": 256, "accumulate": 2}
 
 
-def test_a_trainer_that_the_kernel_killed_was_out_of_memory() -> None:
-    assert explain(RULES, "", -signal.SIGKILL, 0).offer == {"batch_size": 256, "accumulate": 2}
-    smallest = explain(TrainingSettings(batch_size=2), "", -signal.SIGKILL, 0)
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("", -signal.SIGKILL),
+        (traceback("RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed. "), 1),
+        ("exitcode  : -9 (pid: 4711)", 1),
+    ],
+)
+def test_what_was_killed_probably_lacked_memory_and_a_smaller_batch_is_offered(said: str, code: int) -> None:
+    found = explain(RULES, said, code, 0)
+    assert found.said == "It was killed, probably because memory ran out, at batch 512."
+    assert found.offer == {"batch_size": 256, "accumulate": 2}
+    smallest = explain(TrainingSettings(batch_size=2), said, code, 0)
     assert smallest.offer == {}
     assert "checkpoint gradients" in smallest.what_next
 

@@ -1,6 +1,5 @@
 """The fine-tuning job, with the real trainer: what it reads, records, refuses and leaves."""
 
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,39 +18,27 @@ from app import jobs
 from app.config import settings
 from app.curation import moves
 from app.db import transaction
-from app.snapshots.building import folder_of as snapshot_folder
 from app.tables import (
     Candidate,
-    DuplicateGroup,
-    DuplicateMember,
     Encoder,
+    Event,
     Job,
     JobState,
     Run,
     RunEpoch,
     RunStep,
     Snapshot,
-    SnapshotMember,
-    WaitReason,
     Weights,
+    WorkQueue,
 )
 from app.training.folders import checkpoints, folder_of
-from app.training.leaks import leaking
-from tests.training.running import accept_pairs, freeze, launch, now, work
-from tests.training.shards import QUICK, pair, write_shard
+from tests.training.running import launch, now, work
+from tests.training.shards import QUICK
 from workers import finetune
 from workers import main as worker
 from workers.vectors import load
 
 SHORT = replace(QUICK, epochs=1)
-
-
-@pytest.fixture
-def snapshot(own_home: Path) -> Snapshot:
-    """50 training, 8 validation and 2 test pairs, two of each author."""
-    with transaction() as session:
-        accept_pairs(session, 60, authors=30)
-    return freeze()
 
 
 def steps_of(run: Run) -> list[RunStep]:
@@ -97,6 +84,7 @@ def test_a_run_from_scratch_and_one_from_its_model_leave_curves_and_models(snaps
     assert best["epoch"] == run.best_epoch
     assert stored.logit_scale == pytest.approx(best["state_dict"]["logit_scale"].exp().item())
 
+    and_goes_on_until_the_loss_is_no_number(run, job)
     again, job = launch(replace(SHORT, keep="best", learning_rate=1e-4), snapshot_id=snapshot.id, base_id=model.id)
     done = work(job)
     assert done.state is JobState.SUCCEEDED, done.error
@@ -107,130 +95,6 @@ def test_a_run_from_scratch_and_one_from_its_model_leave_curves_and_models(snaps
     assert checkpoints(again.id) == []  # "best" keeps the model alone
 
 
-# --- what it refuses ----------------------------------------------------------------------------
-
-
-def refused(job: Job) -> str:
-    """The job's error; nothing was started."""
-    done = work(job)
-    assert done.state is JobState.FAILED, done.state
-    assert not (folder_of(done.arguments["run"]) / "checkpoints").exists()
-    return done.error
-
-
-def test_pairs_withdrawn_since_the_freeze_refuse_the_run(snapshot: Snapshot) -> None:
-    with transaction() as session:
-        moves.withdraw(session, [session.scalars(select(Candidate.id).limit(1)).one()])
-    _, job = launch(SHORT, snapshot_id=snapshot.id)
-    assert refused(job) == (
-        "v0001 can't be trained on: 1 pair of it was withdrawn since it was frozen. "
-        "Freeze a new snapshot and train on that."
-    )
-
-
-def shards_of(snapshot: Snapshot) -> list[Path]:
-    return sorted((snapshot_folder(snapshot.number) / "shards").glob("train-*.tar"))
-
-
-def rewrite(shard: Path, **changed: bytes) -> str:
-    """Replaces the files of a shard's first pair, by their extension; its key."""
-    with tarfile.open(shard) as tar:
-        files = {entry.name: tar.extractfile(entry).read() for entry in tar}  # type: ignore[union-attr]
-    key = next(iter(files)).split(".")[0]
-    names = [
-        f"{name}.{kind}" for name in dict.fromkeys(name.split(".")[0] for name in files) for kind in ("jpg", "txt")
-    ]
-    for kind, data in changed.items():
-        files[f"{key}.{kind}"] = data
-    shard.chmod(0o644)
-    write_shard(shard, {name[:-4]: (files[name], files[f"{name[:-4]}.txt"].decode()) for name in names[::2]})
-    return key
-
-
-def test_an_empty_caption_and_a_picture_that_does_not_open_are_named(snapshot: Snapshot) -> None:
-    first, second = shards_of(snapshot)
-    key = rewrite(first, txt=b" ")
-    assert key in refused(launch(SHORT, snapshot_id=snapshot.id)[1])
-    rewrite(first, txt=b"red above blue")
-    key = rewrite(second, jpg=pair(1)[0][:300])
-    said = refused(launch(SHORT, snapshot_id=snapshot.id)[1])
-    assert "pictures that can't be read" in said
-    assert key in said
-
-
-def test_a_held_out_pair_in_the_training_shards_is_found(snapshot: Snapshot) -> None:
-    held_out = snapshot_folder(snapshot.number) / "shards" / "val-000000.tar"
-    shard = shards_of(snapshot)[0]
-    shard.unlink()
-    shard.write_bytes(held_out.read_bytes())
-    assert "8 pairs of v0001's training shards were not frozen for training" in refused(
-        launch(SHORT, snapshot_id=snapshot.id)[1]
-    )
-
-
-def test_duplicates_found_since_that_join_a_training_pair_with_a_held_out_one_are_a_leak(snapshot: Snapshot) -> None:
-    with transaction() as session:
-        split = {
-            one.split.value: one.candidate_id
-            for one in session.scalars(select(SnapshotMember).where(SnapshotMember.snapshot_id == snapshot.id))
-        }
-        assert leaking(session, snapshot) == []
-        group = DuplicateGroup()
-        session.add(group)
-        session.flush()
-        for name in ("train", "val"):
-            session.add(DuplicateMember(group_id=group.id, candidate_id=split[name]))
-        session.flush()
-        leaks = leaking(session, snapshot)
-    assert f"{split['train']:012d}" in leaks
-    assert len(leaks) == 2  # the author's other pair comes with it
-    assert "2 training pairs belong with held-out ones by now" in refused(launch(SHORT, snapshot_id=snapshot.id)[1])
-
-
-def test_a_batch_beyond_the_pairs_is_refused_before_anything_starts(snapshot: Snapshot) -> None:
-    _, job = launch(replace(SHORT, batch_size=128), snapshot_id=snapshot.id)
-    assert refused(job) == "A step takes 128 pairs, more than the 50 there are. Set the batch to 50 or less."
-
-
-def test_what_is_set_right_for_few_shards_is_said() -> None:
-    assert finetune._notes(QUICK, 4, 0, 1) == ()
-    assert finetune._notes(replace(QUICK, loaders=8), 5, 4, 2) == (
-        "Each process loads with 2 loaders, not 8: there are 5 shards.",
-        "Trains on 2 of 4 GPUs: there are 5 shards.",
-    )
-
-
-# --- turns and room -----------------------------------------------------------------------------
-
-
-def test_runs_take_turns_in_the_order_of_their_jobs(snapshot: Snapshot) -> None:
-    first, _ = launch(SHORT, snapshot_id=snapshot.id)
-    _, second = launch(SHORT, snapshot_id=snapshot.id)
-    waiting = work(second)
-    assert (waiting.state, waiting.wait_reason) == (JobState.QUEUED, WaitReason.TURN)
-    assert waiting.message == f"Waits for run {first.id}."
-
-
-def test_one_run_at_a_time_trains_on_a_machine(snapshot: Snapshot) -> None:
-    _, job = launch(SHORT, snapshot_id=snapshot.id)
-    with finetune.only_one_here():
-        waiting = work(job)
-    assert (waiting.state, waiting.wait_reason) == (JobState.QUEUED, WaitReason.TURN)
-
-
-def test_a_run_waits_while_there_is_no_room_for_its_checkpoints(
-    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(finetune, "MARGIN", 10**18)
-    _, job = launch(SHORT, snapshot_id=snapshot.id)
-    waiting = work(job)
-    assert (waiting.state, waiting.wait_reason) == (JobState.QUEUED, WaitReason.DISK)
-    assert "GB more room" in waiting.message
-
-
-# --- failures -----------------------------------------------------------------------------------
-
-
 def overflow(checkpoint: Path) -> None:
     """Weights that are numbers, and so large that what is made of them is none."""
     held = torch.load(checkpoint, weights_only=True)
@@ -238,21 +102,23 @@ def overflow(checkpoint: Path) -> None:
     torch.save(held, checkpoint)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_names_the_step_and_offers_a_lower_rate(snapshot: Snapshot) -> None:
-    run, job = launch(SHORT, snapshot_id=snapshot.id)
-    done = work(job)
-    assert done.state is JobState.SUCCEEDED, done.error
+def and_goes_on_until_the_loss_is_no_number(run: Run, job: Job) -> None:
+    """It stops, names the step, keeps the last good epoch, and a lower rate is offered."""
     overflow(folder_of(run.id) / "checkpoints/epoch_latest.pt")
     with transaction() as session:
-        session.execute(update(Run).where(Run.id == run.id).values(settings=QUICK.as_json()))
+        session.execute(update(Run).where(Run.id == run.id).values(settings=replace(QUICK, epochs=4).as_json()))
         again = jobs.retry(session, session.get_one(Job, job.id), None)
     failed = work(again)
     assert failed.state is JobState.FAILED
-    said = "The loss was not a number at step 4. Epoch 1 is kept. Lower the learning rate, such as to 0.0001."
+    said = "The loss was not a number at step 12. Epoch 3 is kept. Lower the learning rate, such as to 0.0001."
     assert failed.error == said
     assert now(run).report["offer"] == {"learning_rate": pytest.approx(1e-4)}
-    assert [step.step for step in steps_of(run)] == [0, 1, 2, 3]
-    assert torch.load(folder_of(run.id) / "checkpoints/best.pt", weights_only=True)["epoch"] == 1
+    assert now(run).report["trained_seconds"] > run.report["trained_seconds"]  # of both attempts
+    assert [step.step for step in steps_of(run)] == list(range(12))
+    assert torch.load(folder_of(run.id) / "checkpoints/best.pt", weights_only=True)["epoch"] == run.best_epoch
+
+
+# --- failures -----------------------------------------------------------------------------------
 
 
 def trainers() -> list[psutil.Process]:
@@ -284,14 +150,77 @@ def now_job(job: Job) -> Job:
         return session.get_one(Job, job.id)
 
 
-def test_a_trainer_that_the_kernel_kills_was_out_of_memory_and_a_smaller_batch_is_offered(snapshot: Snapshot) -> None:
+def test_a_killed_trainer_probably_lacked_memory_and_its_best_epoch_can_become_a_model_all_the_same(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, job = launch(replace(QUICK, epochs=200), snapshot_id=snapshot.id)
     with at_work(job):
+        until(lambda: now_job(job).cursor.get("saved", 0) >= 1, 200)
         trainers()[0].kill()
     failed = now_job(job)
     assert failed.state is JobState.FAILED
-    assert failed.error == "Out of memory at batch 16. Try batch 8 with 2 steps gathered."
+    assert failed.error == (
+        "It was killed, probably because memory ran out, at batch 16. Try batch 8 with 2 steps gathered."
+    )
     assert now(run).report["offer"] == {"batch_size": 8, "accumulate": 2}
+
+    (folder_of(run.id) / "checkpoints/best.pt").unlink()  # as if it was killed before it linked the first
+    monkeypatch.setattr("workers.finetuned.measured", _unmeasurable)
+    with transaction() as session:
+        again = jobs.submit(session, "finetune", WorkQueue.TRAIN, {"run": run.id, "finish": True}, unit="steps")
+    done = work(again)
+    assert done.state is JobState.SUCCEEDED, done.error
+    assert not trainers()
+    saved = torch.load(folder_of(run.id) / "checkpoints/best.pt", weights_only=True)["epoch"]
+    assert now(run).best_epoch == model_of(now(run)).provenance["epoch"] == saved
+    assert now(run).report["notes"][-1] == "The model could not be measured: ValueError: no room for it"
+    with transaction() as session:
+        assert session.scalar(select(Event.job_id).where(Event.act == "run.finished")) == again.id
+
+
+def _unmeasurable(*_: object, **__: object) -> None:
+    raise ValueError("no room for it")
+
+
+def test_a_stopped_run_that_saved_no_epoch_becomes_no_model(own_home: Path) -> None:
+    run, _ = launch(SHORT)
+    with transaction() as session:
+        job = jobs.submit(session, "finetune", WorkQueue.TRAIN, {"run": run.id, "finish": True})
+        session.execute(update(Job).where(Job.id < job.id).values(state=JobState.CANCELLED))
+    failed = work(job)
+    assert failed.error == "No epoch of this run is kept. Start it again with the same settings."
+    assert now(run).encoder_id is None
+
+
+def test_pairs_withdrawn_while_it_trains_stop_the_run_and_nothing_is_registered(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "LOOK_SECONDS", 1.0)
+    run, job = launch(replace(QUICK, epochs=200), snapshot_id=snapshot.id)
+    with at_work(job):
+        report = now(run).report
+        assert (report["device_kind"], report["processes"]) == ("cpu", 1)  # known before it ends
+        assert report["versions"]["open_clip_torch"]
+        with transaction() as session:
+            moves.withdraw(session, session.scalars(select(Candidate.id).limit(2)).all())
+        until(lambda: now_job(job).state is JobState.FAILED, 60)
+    said = "2 pairs were withdrawn while it trained. Freeze a new snapshot and train on that."
+    assert now_job(job).error == said
+    assert now(run).encoder_id is None
+
+
+def test_a_trainer_that_stands_still_is_ended_and_the_run_says_what_to_do(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, job = launch(replace(QUICK, epochs=200), snapshot_id=snapshot.id)
+    with at_work(job):
+        for process in trainers():
+            process.suspend()
+        monkeypatch.setattr(finetune, "STILL_SECONDS", 3)
+        until(lambda: now_job(job).state is JobState.FAILED, 60)
+    assert now_job(job).error.startswith("The trainer made no step for ")
+    assert "start a run with fewer loaders or a smaller batch" in now_job(job).error
+    assert now(run).encoder_id is None
 
 
 def test_a_cancelled_run_ends_within_ten_seconds_and_goes_on_later_even_from_a_broken_checkpoint(
@@ -327,22 +256,3 @@ def test_a_worker_that_lost_its_job_ends_its_trainer_and_writes_nothing_more(sna
         before = session.scalar(select(func.count()).where(RunStep.run_id == run.id))
     assert len(steps_of(run)) == before
     assert now_job(job).state is JobState.RUNNING  # whoever has it now says how it ends
-
-
-def test_a_disk_that_fills_while_it_trains_stops_the_trainer_before_it_is_full(
-    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(finetune, "CHECKPOINT_BYTES", 10**12)  # the size is known once the network is made
-    run, job = launch(replace(QUICK, epochs=200), snapshot_id=snapshot.id)
-    waiting = work(job)
-    assert (waiting.state, waiting.wait_reason) == (JobState.QUEUED, WaitReason.DISK)
-    assert "The next checkpoint needs" in waiting.message
-    assert not trainers()
-    assert now(run).encoder_id is None
-
-
-def test_a_run_that_began_on_a_gpu_does_not_go_on_without_one(snapshot: Snapshot) -> None:
-    run, job = launch(SHORT, snapshot_id=snapshot.id)
-    with transaction() as session:
-        session.execute(update(Run).where(Run.id == run.id).values(report={"device_kind": "cuda"}))
-    assert refused(job).startswith("This run began on a GPU, and this worker has none.")

@@ -56,6 +56,8 @@ def test_a_run_is_queued_with_its_settings_and_noted(session: Session) -> None:
     assert (job.kind, job.queue, job.arguments) == ("finetune", WorkQueue.TRAIN, {"run": run.id})
     assert (run.snapshot_id, run.base_id, run.architecture) == (snapshot.id, base.id, "")
     assert TrainingSettings.from_json(run.settings) == SMALL
+    (note,) = run.report["notes"]
+    assert "by chance alone" in note
     event = session.scalars(select(Event).where(Event.act == "run.launched")).one()
     assert event.details == {"recipe": "plip", "snapshot": snapshot.number, "base": base.name}
 
@@ -237,6 +239,45 @@ def test_a_run_is_not_resumed_once_pairs_of_its_snapshot_were_withdrawn(session:
         actions.resume(session, SYSTEM, run.id)
 
 
+def test_the_best_epoch_of_a_stopped_run_is_kept_by_a_job_that_trains_no_more(session: Session) -> None:
+    run = make_run(session, state=JobState.CANCELLED, epochs=3)
+    before = job_of(session, run)
+    job = actions.keep_best(session, SYSTEM, run.id)
+    session.refresh(run)
+    assert (job.kind, job.queue, job.arguments) == ("finetune", WorkQueue.TRAIN, {"run": run.id, "finish": True})
+    assert (run.job_id, job.total, job.done) == (job.id, before.total, before.done)
+    event = session.scalars(select(Event).where(Event.act == "run.best_kept")).one()
+    assert event.details == {"epoch": 3}
+    with pytest.raises(Conflict):
+        actions.keep_best(session, SYSTEM, run.id)
+
+
+def test_after_a_model_could_not_be_made_resuming_trains_on(session: Session) -> None:
+    run = make_run(session, state=JobState.FAILED, epochs=3)
+    actions.keep_best(session, SYSTEM, run.id).state = JobState.FAILED
+    session.flush()
+    assert actions.resume(session, SYSTEM, run.id).arguments == {"run": run.id}
+
+
+@pytest.mark.parametrize("spoil", ["open", "finished", "no epoch", "has a model", "tidied"])
+def test_a_run_without_an_epoch_to_keep_makes_no_model(session: Session, spoil: str) -> None:
+    states = {"open": JobState.RUNNING, "finished": JobState.SUCCEEDED}
+    run = make_run(session, state=states.get(spoil, JobState.FAILED), epochs=0 if spoil == "no epoch" else 2)
+    run.encoder_id = make_clip(session).id if spoil == "has a model" else None
+    run.report = {"tidied": True} if spoil == "tidied" else {}
+    session.flush()
+    with pytest.raises(Conflict, match="no epoch to make a model of"):
+        actions.keep_best(session, SYSTEM, run.id)
+
+
+def test_of_pairs_that_were_withdrawn_no_model_is_made(session: Session) -> None:
+    snapshot = make_built_snapshot(session)
+    run = make_run(session, snapshot=snapshot, base=make_clip(session), settings=SMALL, state=JobState.CANCELLED)
+    moves.withdraw(session, [session.scalars(select(SnapshotMember.candidate_id).limit(1)).one()])
+    with pytest.raises(Conflict, match="1 pair was withdrawn from v0001"):
+        actions.keep_best(session, SYSTEM, run.id)
+
+
 # --- tidy ---------------------------------------------------------------------------------------
 
 
@@ -269,6 +310,50 @@ def test_an_open_run_keeps_its_checkpoints(session: Session, home: Path) -> None
     with pytest.raises(Conflict):
         actions.tidy(session, SYSTEM, run.id, str(run.id))
     assert len(folders.checkpoints(run.id)) == 2
+
+
+@pytest.mark.parametrize("by_its_own_page", [True, False])
+def test_a_run_is_not_resumed_once_its_checkpoints_were_deleted(
+    session: Session, home: Path, by_its_own_page: bool
+) -> None:
+    run = make_run(session, state=JobState.CANCELLED)
+    save_checkpoints(run)
+    actions.tidy(session, SYSTEM, run.id, str(run.id))
+    again, number = (actions.resume, run.id) if by_its_own_page else (operations.retry, job_of(session, run).id)
+    with pytest.raises(Conflict, match=f"The checkpoints of run {run.id} were deleted."):
+        again(session, SYSTEM, number)
+    assert job_of(session, run).state is JobState.CANCELLED
+
+
+def test_a_finished_run_goes_on_as_a_new_one_from_its_last_epoch(session: Session, home: Path) -> None:
+    run = make_run(session, epochs=4)
+    save_checkpoints(run)
+    more = actions.go_on(session, SYSTEM, run.id, 3)
+    assert more.settings == run.settings | {"epochs": 7}
+    assert (more.like_id, more.report) == (run.id, {"goes_on_from": run.id})
+    begun, last = (folders.folder_of(one.id) / "checkpoints" / "epoch_latest.pt" for one in (more, run))
+    assert begun.samefile(last)
+    assert actions.go_on(session, SYSTEM, run.id, 3) == more  # a double click
+    actions.tidy(session, SYSTEM, run.id, str(run.id))
+    assert begun.read_bytes() == b"x" * 1_000
+
+
+def test_a_fresh_run_of_the_same_settings_is_another_one_than_the_one_that_goes_on(
+    session: Session, home: Path
+) -> None:
+    run = make_run(session, epochs=4)
+    save_checkpoints(run)
+    more = actions.go_on(session, SYSTEM, run.id, 3)
+    settings = TrainingSettings.from_json(more.settings)
+    (fresh,) = actions.launch(session, SYSTEM, NewRun(None, None, run.architecture, "scratch", settings))
+    assert fresh != more
+    assert not folders.has_last(fresh.id)
+
+
+def test_a_run_without_its_last_epoch_does_not_go_on(session: Session, home: Path) -> None:
+    run = make_run(session, epochs=4)
+    with pytest.raises(Conflict, match="kept no last epoch"):
+        actions.go_on(session, SYSTEM, run.id, 3)
 
 
 def test_practice_needs_no_snapshot_and_no_model(session: Session, sign_in: SignIn) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,19 +17,34 @@ from workers.ml.curves import Step, read_results
 SAME = 1e-6
 
 
-def kill_at(argv: list[str], folder: Path, step: int) -> None:
-    """Starts the trainer and kills it, with its loading processes, once it has logged the step."""
-    with (folder.parent / "killed.log").open("wb") as log:
-        child = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+def start(argv: list[str], folder: Path) -> "subprocess.Popen[bytes]":
+    """The trainer in a group of its own with its loading processes."""
+    with (folder.parent / "killed.log").open("ab") as log:
+        return subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+
+
+def kill_when(argv: list[str], folder: Path, is_due: Callable[[int], bool], pause: float) -> None:
+    """Starts the trainer and kills it, with its loading processes, once `is_due` says so of its group."""
+    child = start(argv, folder)
     try:
         deadline = time.monotonic() + 180
-        while step not in steps(folder):
+        while not is_due(child.pid):
             assert child.poll() is None, "it ended before it could be killed"
             assert time.monotonic() < deadline, "it took too long"
-            time.sleep(0.02)
+            time.sleep(pause)
     finally:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+
+
+def is_saving(checkpoint: Path, group: int) -> bool:
+    """Stops the trainer where it writes a checkpoint at this moment, for it takes milliseconds."""
+    if not checkpoint.exists():
+        return False
+    os.killpg(group, signal.SIGSTOP)
+    if not checkpoint.exists():
+        os.killpg(group, signal.SIGCONT)
+    return checkpoint.exists()
 
 
 def assert_equal(one: dict[int, Step], other: dict[int, Step]) -> None:
@@ -40,13 +56,23 @@ def assert_equal(one: dict[int, Step], other: dict[int, Step]) -> None:
 
 
 @pytest.mark.process
-def test_a_run_killed_within_an_epoch_gives_the_uninterrupted_curve_even_with_random_crops(tmp_path: Path) -> None:
+def test_a_run_killed_within_a_save_and_within_an_epoch_gives_the_uninterrupted_curve_even_with_random_crops(
+    tmp_path: Path,
+) -> None:
     rules = replace(QUICK, epochs=4, smallest_crop=0.5)
     data = write_shards(tmp_path / "data")
     whole, broken = tmp_path / "runs" / "whole", tmp_path / "runs" / "broken"
+    checkpoints = broken / "checkpoints"
     assert train(command(rules, data, whole)).returncode == 0
-    kill_at(command(rules, data, broken), broken, 7)  # in the third of four epochs
-    assert train(command(rules, data, broken)).returncode == 0
+
+    argv = command(rules, data, broken)
+    kill_when(argv, broken, lambda group: is_saving(checkpoints / "tmp.pt", group), 0.0002)
+    saved = len(steps(broken)) // 3 - 1
+    assert saved < rules.epochs - 1
+    if saved:
+        assert torch.load(checkpoints / "epoch_latest.pt", weights_only=True)["epoch"] == saved
+    kill_when(argv, broken, lambda _: 3 * saved + 4 in steps(broken), 0.02)  # within the epoch after that
+    assert train(argv).returncode == 0
     assert sorted(steps(broken)) == list(range(12))
     assert_equal(steps(whole), steps(broken))
     there, here = (read_results(folder / "checkpoints/results.jsonl") for folder in (whole, broken))

@@ -74,6 +74,24 @@ def test_choosing_a_recipe_fills_in_the_form_without_scripts(admin: TestClient, 
     assert ("checked" in re.findall(r'<input[^>]*name="siglip"[^>]*>', page)[0]) is wanted.siglip
 
 
+def test_the_recipe_from_scratch_lets_go_of_the_base_and_another_one_keeps_it(
+    session: Session, admin: TestClient
+) -> None:
+    base = make_clip(session)
+    for recipe, expected in (("scratch", ""), ("plip", str(base.id))):
+        page = admin.get("/runs/new", params=form(base=base.id) | {"recipe": recipe, "fill": "true"}).text
+        assert re.findall(r'name="base" value="(\d*)" checked', page) == [expected]
+
+
+def test_too_few_validation_pairs_are_said_before_a_run_starts(session: Session, admin: TestClient) -> None:
+    small = make_built_snapshot(session, pairs=10, val=1)
+    sent = form(snapshot=small.number, batch_size=2, warmup_steps=0)
+    page = plain(admin.get("/runs/new", params=sent).text)
+    assert "9 training and 1 validation pair " in page
+    assert "has 1 validation pair: its R@10 is 100% by chance alone" in page
+    assert "by chance alone" not in admin.get("/runs/new", params=form()).text
+
+
 def test_a_recipe_is_fitted_to_a_small_snapshot(session: Session, admin: TestClient) -> None:
     make_built_snapshot(session, pairs=20)
     make_clip(session)
@@ -133,7 +151,19 @@ def test_the_share_of_long_captions_is_said_where_it_was_counted(session: Sessio
     snapshot.report = snapshot.report | {"beyond_context": {"context": 77, "captions": 18, "share": 0.125}}
     session.flush()
     part = plain(admin.get("/runs/new", params=values, headers=HTMX).text)
-    assert "12.5 % are beyond 77 tokens" in part
+    assert "At least 12.5 % are beyond the 32 tokens that it reads: so many are beyond 77" in part
+    usual = values | {"architecture": "ViT-B-32"}
+    part = plain(admin.get("/runs/new", params=usual, headers=HTMX).text)
+    assert " 12.5 % are beyond the 77 tokens that it reads; what is beyond is not read" in part
+
+
+def test_the_folder_of_a_base_that_has_none_yet_is_said_to_be_made_on_start(
+    session: Session, admin: TestClient
+) -> None:
+    bare, packaged = make_clip(session), make_clip(session, name="packaged", pretrained="openai", package="clip-2")
+    said = "PACKAGE is the folder of"
+    assert said in admin.get("/runs/new", params=form(base=bare.id), headers=HTMX).text
+    assert said not in admin.get("/runs/new", params=form(base=packaged.id), headers=HTMX).text
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from app import jobs
 from app.config import settings as our
 from app.curation import moves
-from app.tables import Job, JobState, Run, RunStep, SnapshotMember, WorkQueue
-from app.training import folders, queries
+from app.tables import Job, JobState, Run, RunStep, SnapshotMember
+from app.training import folders, pages, queries
 from app.training.settings import BY_NAME, TrainingSettings
-from tests.training.made_runs import STEPS_AN_EPOCH, add_steps, make_built_snapshot, make_clip, make_run, plain
+from tests.training.made_runs import BEGAN, STEPS_AN_EPOCH, add_steps, make_built_snapshot, make_clip, make_run, plain
 from tests.web_client import SignIn
 
 HTMX = {"HX-Request": "true"}
@@ -48,7 +48,7 @@ def test_without_a_snapshot_the_list_says_what_is_missing_and_offers_the_practic
 
 
 def test_the_list_shows_state_curve_best_epoch_and_time(session: Session, admin: TestClient) -> None:
-    run = make_run(session, epochs=4)
+    run = make_run(session, epochs=4, trained_seconds=19 * 60)
     failed = make_run(session, epochs=0, state=JobState.FAILED)
     session.get_one(Job, failed.job_id).error = "Out of memory at batch 64."
     session.flush()
@@ -60,8 +60,14 @@ def test_the_list_shows_state_curve_best_epoch_and_time(session: Session, admin:
     assert "19 min" in text
     assert "Out of memory at batch 64." in text
     assert page.count("<polyline") == 1
+    assert page.count('form="practice"') == 1
     assert f'name="run" value="{run.id}"' in page
     assert "every 2s" not in page
+
+
+def test_time_spent_waiting_is_no_time_of_training(session: Session, admin: TestClient) -> None:
+    make_run(session, epochs=0, state=JobState.FAILED)  # its job began 19 minutes before it ended
+    assert "19 min" not in plain(admin.get("/runs").text)
 
 
 def test_the_list_follows_open_runs_and_says_when_nobody_serves_them(session: Session, admin: TestClient) -> None:
@@ -90,12 +96,36 @@ def test_a_running_run_is_followed_and_says_how_far_it_is(session: Session, admi
     page = admin.get(f"/runs/{run.id}").text
     text = plain(page)
     assert "Epoch 5 of 12, step 60 of 180" in text
-    assert "12 min left" in text
+    assert "47 s left" in text
     assert "pairs a second" in text
     assert 'hx-trigger="every 2s"' in page
     assert "<noscript><meta http-equiv" in page
     part = admin.get(f"/runs/{run.id}", headers=HTMX).text
     assert part.lstrip().startswith('<div id="live"')
+
+
+def test_time_left_goes_by_the_last_steps_whatever_lies_between_them(session: Session, admin: TestClient) -> None:
+    run = make_run(session, epochs=4, state=JobState.RUNNING)
+    for step in session.scalars(select(RunStep).where(RunStep.run_id == run.id)):
+        step.at = BEGAN + timedelta(hours=step.step // 30)  # one worker's restart between two epochs
+        step.pairs_per_second = 640.0
+    session.flush()
+    assert "12 s left" in plain(admin.get(f"/runs/{run.id}").text)
+    add_steps(session, run, run.job_id or 0, 60, 260)  # 165 pairs a second from here on
+    session.get_one(Job, run.job_id).total = 1_000
+    session.flush()
+    assert queries.pace(session, run) == pytest.approx(64 / 165, rel=0.01)
+
+
+def test_settings_are_read_in_words_and_before_the_first_step_one_sentence_stands_for_all_curves(
+    session: Session, admin: TestClient
+) -> None:
+    run = make_run(session, state=JobState.QUEUED, epochs=0)
+    page = admin.get(f"/runs/{run.id}").text
+    assert "The curves begin with the first step that is logged." in page
+    assert "data-lines" not in page
+    assert "<dt>Recipe</dt><dd>IP-CLIP&#39;s start point</dd>" in page
+    assert "<dt>Patience</dt><dd>never</dd>" in page
 
 
 def test_a_run_that_is_over_is_not_followed(session: Session, admin: TestClient) -> None:
@@ -127,8 +157,7 @@ def test_cancelling_says_first_what_is_lost_and_what_is_kept(session: Session, a
     session.flush()
     page = admin.get(f"/runs/{run.id}?cancel=true").text
     text = plain(page)
-    assert "10 steps of epoch 5, about 1 min of work" in text
-    assert "Epoch 4 is kept" in text
+    assert "10 steps of epoch 5 are lost, about 3.9 s of work. Epoch 4 is kept; resuming goes on from there." in text
     assert f"/runs/{run.id}?cancel=true" in page  # what is polled
     answer = admin.post(f"/runs/{run.id}/cancel")
     assert answer.status_code == 303
@@ -137,7 +166,42 @@ def test_cancelling_says_first_what_is_lost_and_what_is_kept(session: Session, a
 
 def test_before_the_first_epoch_ends_a_cancel_keeps_nothing(session: Session, admin: TestClient) -> None:
     run = make_run(session, epochs=0, state=JobState.RUNNING)
-    assert "No epoch has ended yet" in plain(admin.get(f"/runs/{run.id}?cancel=true").text)
+    session.get_one(Job, run.job_id).done = 1
+    session.flush()
+    text = plain(admin.get(f"/runs/{run.id}?cancel=true").text)
+    assert "1 step of epoch 1 is lost. No epoch is saved yet, so it would start from the beginning." in text
+
+
+@pytest.mark.parametrize(
+    ("done", "saved", "said"),
+    [
+        (0, 0, "No epoch is saved yet"),
+        (60, 4, "Epoch 4 is kept"),
+        (75, 4, "15 steps of epoch 5 are lost, about 7.5\u00a0s of work. Epoch 4 is kept"),  # it validates, or saves
+        (180, 11, "15 steps of epoch 12 are lost, about 7.5\u00a0s of work. Epoch 11 is kept"),
+        (180, 12, "Training is done; only measuring is lost."),
+    ],
+)
+def test_what_a_cancel_loses_follows_what_is_saved(session: Session, done: int, saved: int, said: str) -> None:
+    run = make_run(session, epochs=4, state=JobState.RUNNING)
+    job = session.get_one(Job, run.job_id)
+    job.done, job.cursor = done, {"saved": saved}
+    session.flush()
+    assert pages.loss_of_cancelling(queries.shown(session, run.id), 0.5).startswith(said)
+
+
+def test_a_run_that_has_not_begun_loses_nothing_and_one_with_its_model_only_measuring(session: Session) -> None:
+    waiting = make_run(session, epochs=0, state=JobState.QUEUED)
+    session.get_one(Job, waiting.job_id).total = None
+    other = replace(BY_NAME["scratch"].settings, seed=1)
+    early = make_run(session, epochs=4, state=JobState.RUNNING, settings=other)  # its patience was over
+    early.encoder_id = make_clip(session).id
+    session.flush()
+    said = [pages.loss_of_cancelling(queries.shown(session, run.id), None) for run in (waiting, early)]
+    assert said == [
+        "It has not begun, so nothing is lost.",
+        "Training is done; only measuring is lost. Resuming measures it.",
+    ]
 
 
 def test_a_waiting_run_says_behind_which(session: Session, admin: TestClient) -> None:
@@ -157,6 +221,30 @@ def test_a_stopped_run_can_be_resumed_from_its_page(session: Session, admin: Tes
     assert f"/runs/{run.id}/resume" in page
     assert admin.post(f"/runs/{run.id}/resume").status_code == 303
     assert "Waiting" in admin.get(f"/runs/{run.id}").text
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
+def test_a_model_of_a_stopped_runs_best_epoch_is_made_from_its_page(
+    session: Session, admin: TestClient, state: JobState
+) -> None:
+    run = make_run(session, epochs=3, state=state)
+    assert "Make a model of epoch 3" in plain(admin.get(f"/runs/{run.id}").text)
+    assert admin.post(f"/runs/{run.id}/keep").status_code == 303
+    text = plain(admin.get(f"/runs/{run.id}").text)
+    assert "Waiting" in text
+    assert "Make a model" not in text
+
+
+def test_a_stopped_run_without_an_epoch_offers_no_model(session: Session, admin: TestClient) -> None:
+    run = make_run(session, epochs=0, state=JobState.FAILED)
+    assert "Make a model" not in admin.get(f"/runs/{run.id}").text
+
+
+def test_an_open_run_whose_pairs_were_withdrawn_is_said_to_be_stopped(session: Session, admin: TestClient) -> None:
+    snapshot = make_built_snapshot(session)
+    run = make_run(session, snapshot=snapshot, base=make_clip(session), settings=SMALL, state=JobState.RUNNING)
+    moves.withdraw(session, [session.scalars(select(SnapshotMember.candidate_id).limit(1)).one()])
+    assert "The run is being stopped, and no model is made of it." in plain(admin.get(f"/runs/{run.id}").text)
 
 
 def test_a_run_on_pairs_that_were_withdrawn_since_says_so_and_offers_no_resuming(
@@ -194,6 +282,7 @@ def test_the_finished_model_is_measured_strictly_and_by_groups_before_and_after(
     run.encoder_id = make_clip(session, name="ip-clip v0007 run 19").id
     session.flush()
     text = plain(admin.get(f"/runs/{run.id}").text)
+    assert "on the validation pairs by which its epoch was chosen" in text
     assert "One picture, one caption Text to image 20.0 % (10 to 30) 40.0 % 60.0 % (50 to 70) 100.0 % 7.5 50" in text
     assert "Colour and shape 192 pictures 90.0 % (85 to 95) 60.0 % (55 to 65) 2.1 %" in text
     assert "It forgot some of what it knew" in text
@@ -222,10 +311,12 @@ def test_only_new_points_are_sent(session: Session, admin: TestClient) -> None:
     assert whole["open"]
     assert whole["epochs"]["step"] == [STEPS_AN_EPOCH - 1, 2 * STEPS_AN_EPOCH - 1]
     assert whole["epochs"]["epoch"] == [1, 2]
-    again = admin.get(f"/runs/{run.id}/curves?after=27").json()
-    assert again["steps"]["step"] == [28, 29]
-    assert again["steps"]["loss"] == pytest.approx(whole["steps"]["loss"][28:])
-    assert admin.get(f"/runs/{run.id}/curves?after=29").json()["steps"]["loss"] == []
+    known = {"after": 29, "written": whole["written"]}
+    assert admin.get(f"/runs/{run.id}/curves", params=known).json()["steps"]["loss"] == []
+    add_steps(session, run, run.job_id or 0, 30, 32)
+    again = admin.get(f"/runs/{run.id}/curves", params=known).json()
+    assert (again["after"], again["steps"]["step"]) == (29, [30, 31])
+    assert again["written"] > whole["written"]
 
 
 def test_a_long_run_is_sent_as_at_most_a_thousand_means(session: Session, admin: TestClient) -> None:
@@ -246,18 +337,20 @@ def test_a_loss_that_was_not_a_number_is_a_gap(session: Session, admin: TestClie
     assert admin.get(f"/runs/{run.id}").status_code == 200
 
 
-def test_steps_that_a_resumed_run_has_not_reached_again_are_not_shown(session: Session, admin: TestClient) -> None:
-    run = make_run(session, epochs=2, state=JobState.FAILED)
-    again = jobs.submit(session, "finetune", WorkQueue.TRAIN, {"run": run.id})
-    run.job_id = again.id
-    session.flush()
-    assert len(admin.get(f"/runs/{run.id}/curves").json()["steps"]["step"]) == 2 * STEPS_AN_EPOCH
-    for step in (STEPS_AN_EPOCH, STEPS_AN_EPOCH + 1):
-        session.get_one(RunStep, (run.id, step)).job_id = again.id
-    session.flush()
-    found = admin.get(f"/runs/{run.id}/curves").json()
-    assert found["steps"]["step"] == list(range(STEPS_AN_EPOCH + 2))
-    assert found["job"] == again.id
+@pytest.mark.parametrize("done_again", [0, 2, 15, 20])
+def test_steps_that_are_done_again_take_the_place_of_the_old_ones(
+    session: Session, admin: TestClient, done_again: int
+) -> None:
+    run = make_run(session, epochs=2, state=JobState.RUNNING)
+    known = {"after": 29, "written": admin.get(f"/runs/{run.id}/curves").json()["written"]}
+    behind = (RunStep.run_id == run.id) & (RunStep.step >= STEPS_AN_EPOCH)
+    session.execute(delete(RunStep).where(behind))  # the same job's trainer begins again at the first epoch's border
+    add_steps(
+        session, run, run.job_id or 0, STEPS_AN_EPOCH, STEPS_AN_EPOCH + done_again, began=BEGAN + timedelta(hours=1)
+    )
+    found = admin.get(f"/runs/{run.id}/curves", params=known).json()
+    assert found["after"] == -1
+    assert found["steps"]["step"] == list(range(STEPS_AN_EPOCH + done_again))
 
 
 # --- log and checkpoints ------------------------------------------------------------------------
@@ -311,3 +404,54 @@ def test_checkpoints_are_listed_with_their_sizes_and_deleted_once_the_number_is_
     assert f"Type {run.id} to go on." in refused.text
     assert admin.post(f"/runs/{run.id}/tidy", data={"confirm": str(run.id)}).status_code == 303
     assert not (folder / "best.pt").exists()
+
+
+def test_once_its_checkpoints_are_deleted_a_stopped_run_offers_neither_resuming_nor_a_model(
+    session: Session, admin: TestClient, home: Path
+) -> None:
+    run = make_run(session, epochs=2, state=JobState.CANCELLED)
+    admin.post(f"/runs/{run.id}/tidy", data={"confirm": str(run.id)})
+    page = admin.get(f"/runs/{run.id}").text
+    assert f"/runs/{run.id}/resume" not in page
+    assert f"/runs/{run.id}/keep" not in page
+    assert "Resuming" not in page
+
+
+def test_a_finished_run_that_kept_its_last_epoch_offers_to_go_on(
+    session: Session, admin: TestClient, home: Path
+) -> None:
+    run = make_run(session, epochs=2)
+    assert f"/runs/{run.id}/more" not in admin.get(f"/runs/{run.id}").text
+    folder = folders.folder_of(run.id) / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "epoch_latest.pt").write_bytes(b"x")
+    assert "A new run begins with epoch 2 of this one." in plain(admin.get(f"/runs/{run.id}").text)
+    refused = admin.post(f"/runs/{run.id}/more", data={"more": "some"})
+    assert refused.status_code == 422
+    assert "Use a whole number." in refused.text
+    too_many = admin.post(f"/runs/{run.id}/more", data={"more": "2000"})
+    assert "Give 1 to 1,000 epochs." in plain(too_many.text)
+    answer = admin.post(f"/runs/{run.id}/more", data={"more": "3"})
+    assert answer.status_code == 303
+    assert f"Goes on from run {run.id}" in plain(admin.get(answer.headers["location"]).text)
+
+
+def test_the_page_of_a_long_run_is_read_in_as_many_rows_as_that_of_a_short_one(
+    session: Session, admin: TestClient
+) -> None:
+    short = make_run(session, epochs=2, state=JobState.RUNNING)
+    long = make_run(session, epochs=2, state=JobState.RUNNING, settings=replace(BY_NAME["scratch"].settings, seed=1))
+    add_steps(session, long, long.job_id or 0, 30, 3_000)
+    session.execute(text("ANALYZE run_step"))
+    session.execute(text("SET LOCAL enable_seqscan = off"))  # so small a table would be read whole
+    session.execute(text("SET LOCAL enable_bitmapscan = off"))
+    assert rows_read(session, admin, long) <= rows_read(session, admin, short) + 200  # those of the pace
+
+
+def rows_read(session: Session, admin: TestClient, run: Run) -> int:
+    """Rows of steps that the page's statements fetch from the table or its index."""
+    counted = text("SELECT pg_stat_get_xact_tuples_fetched(i) FROM (SELECT 'run_step'::regclass AS i) x")
+    scanned = text("SELECT pg_stat_get_xact_tuples_returned('run_step'::regclass)")
+    before = session.scalar(counted) + session.scalar(scanned)
+    assert admin.get(f"/runs/{run.id}", headers=HTMX).status_code == 200
+    return int(session.scalar(counted) + session.scalar(scanned) - before)

@@ -1,9 +1,12 @@
 """The launcher around open_clip_train: what it keeps, when it ends, and what it does not let pass."""
 
-import fcntl
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,17 @@ import open_clip
 import pytest
 import torch
 from open_clip.transformer import QuickGELU
+from open_clip_train.data import get_wds_dataset
+from PIL.Image import Image
 from safetensors.torch import load_file, save_file
 
 from app.jobs import RunningJob
-from app.training.checks import steps_per_epoch
+from app.training.checks import fitting_loaders, steps_per_epoch
 from app.training.command import Data
 from tests.training.shards import QUICK, TINY, command, steps, train, write_shards
+from workers.ml import trainer
 from workers.ml.curves import IN_USE, NOT_FINITE, best_epoch, read_results
-from workers.ml.trainer import _created, keep_best, readable_latest
+from workers.ml.trainer import _alone, _created, _repeatable, _saved, keep_best, readable_latest
 from workers.trainer_failures import explain
 from workers.training_watch import Watch
 
@@ -94,24 +100,19 @@ def test_weights_that_are_no_numbers_are_never_saved_and_the_last_good_ones_stay
     assert loaded(folder / "checkpoints/best.pt")["epoch"] == best
 
 
-def test_it_ends_when_its_patience_for_a_better_epoch_is_over(data: Data, tmp_path: Path) -> None:
-    stuck = replace(QUICK, epochs=6, learning_rate=1e-30, patience=1)  # no epoch is better than the first
-    done = train(command(stuck, data, tmp_path / "1"))
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert sorted(read_results(tmp_path / "1/checkpoints/results.jsonl")) == [1, 2]
-    assert loaded(tmp_path / "1/checkpoints/best.pt")["epoch"] == 1
-    assert json.loads((tmp_path / "1/started.json").read_bytes())["saved"] == 2
+HOLDER = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
 
 
-def test_a_second_process_in_the_folder_of_a_run_is_refused(data: Data, tmp_path: Path) -> None:
-    folder = tmp_path / "1"
-    folder.mkdir()
-    with (folder / "lock").open("a") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        done = train(command(QUICK, data, folder))
-    assert done.returncode != 0
-    assert IN_USE in done.stdout
-    assert not (folder / "checkpoints").exists()
+def test_a_second_process_in_the_folder_of_a_run_is_refused(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", HOLDER, str(tmp_path / "lock")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout
+        first.stdout.readline()
+        with pytest.raises(SystemExit, match=IN_USE), _alone(tmp_path):
+            pass
+        first.kill()
+    with _alone(tmp_path):
+        pass
 
 
 def test_a_name_that_is_used_again_ends_with_code_0_and_counts_as_nothing_done(data: Data, tmp_path: Path) -> None:
@@ -128,12 +129,15 @@ def test_a_name_that_is_used_again_ends_with_code_0_and_counts_as_nothing_done(d
     assert failure.said.startswith("The trainer failed: Error. Experiment already exists.")
 
 
-def test_partly_locked_towers_siglip_gathered_steps_and_more_loaders_than_validation_shards_train(
+def test_partly_locked_towers_siglip_and_gathered_steps_train_until_the_patience_is_over(
     data: Data, tmp_path: Path
 ) -> None:
+    """More loaders than validation shards, too. At such a rate no epoch is better than the first."""
     rules = replace(
         QUICK,
-        epochs=1,
+        epochs=6,
+        learning_rate=1e-30,
+        patience=1,
         batch_size=8,
         accumulate=2,
         siglip=True,
@@ -148,8 +152,60 @@ def test_partly_locked_towers_siglip_gathered_steps_and_more_loaders_than_valida
     )
     done = train(command(rules, data, tmp_path / "1"))
     assert done.returncode == 0, done.stdout[-3000:]
-    assert len(steps(tmp_path / "1")) == steps_per_epoch(rules, data.train_pairs, data.shards) == 3
-    assert read_results(tmp_path / "1/checkpoints/results.jsonl")[1]["num_samples"] == data.val_pairs
+    assert steps_per_epoch(rules, data.sizes) == 3
+    assert sorted(steps(tmp_path / "1")) == list(range(2 * 3))
+    results = read_results(tmp_path / "1/checkpoints/results.jsonl")
+    assert sorted(results) == [1, 2]
+    assert results[1]["num_samples"] == data.val_pairs
+    assert loaded(tmp_path / "1/checkpoints/best.pt")["epoch"] == 1
+    assert json.loads((tmp_path / "1/started.json").read_bytes())["saved"] == 2
+
+
+# --- the order of pairs -------------------------------------------------------------------------
+
+
+def captions(data: Data, folder: Path, batch: int, loaders: int, epoch: int = 0) -> list[list[str]]:
+    """The batches of an epoch as the trainer meets them, by their captions."""
+    args = Namespace(
+        train_data=data.train,
+        train_num_samples=data.train_pairs,
+        train_data_upsampling_factors=None,
+        workers=loaders,
+        batch_size=batch,
+        world_size=1,
+        rank=0,
+        seed=0,
+        epochs=1,
+        accum_freq=1,
+        device="cpu",
+    )
+
+    def get_data(args: Namespace, epoch: int) -> dict[str, Any]:
+        return {"train": get_wds_dataset(args, _size, is_train=True, epoch=epoch, tokenizer=lambda text: [text])}
+
+    return [texts for _, texts in _repeatable(get_data, folder, "", args, epoch=epoch)["train"].dataloader]
+
+
+def _size(picture: Image) -> int:
+    return picture.width
+
+
+def test_a_second_pass_within_an_epoch_brings_other_batches_and_the_same_ones_when_it_is_repeated(
+    data: Data, tmp_path: Path
+) -> None:
+    first, second = captions(data, tmp_path, batch=32, loaders=1)  # of 48 pairs, 16 are left at each pass
+    assert sorted(first) != sorted(second)
+    assert captions(data, tmp_path, batch=32, loaders=1) == [first, second]
+    assert captions(data, tmp_path, batch=32, loaders=1, epoch=1) != [first, second]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_loaders_whose_shards_hold_less_than_a_batch_are_never_started(data: Data, tmp_path: Path) -> None:
+    rules = replace(QUICK, batch_size=16, loaders=4)  # each of four would have 12 pairs, and turn for ever
+    loaders = fitting_loaders(rules, data.sizes, 1)
+    batches = captions(data, tmp_path, 16, loaders)
+    assert loaders == 2
+    assert [len(batch) for batch in batches] == [16] * steps_per_epoch(rules, data.sizes)
 
 
 # --- checkpoints --------------------------------------------------------------------------------
@@ -179,7 +235,7 @@ def test_a_run_without_any_readable_checkpoint_starts_again(tmp_path: Path) -> N
         save(tmp_path / name, 1)
         cut(tmp_path / name)
     assert readable_latest(tmp_path).endswith("it starts again.")
-    assert not list(tmp_path.glob("*.pt"))
+    assert not list(tmp_path.iterdir())
 
 
 class Hostile:
@@ -205,6 +261,34 @@ def test_best_stays_when_a_later_epoch_is_worse_and_unsaved_epochs_do_not_count(
     (tmp_path / "tmp.pt").replace(tmp_path / "epoch_latest.pt")
     keep_best(tmp_path, "loss", 2)
     assert loaded(tmp_path / "best.pt")["epoch"] == 1
+
+
+def test_an_epoch_that_is_the_best_once_more_leaves_no_other_file(tmp_path: Path) -> None:
+    save(tmp_path / "epoch_latest.pt", 1)
+    (tmp_path / "results.jsonl").write_text('{"epoch": 1, "clip_val_loss": 2.0}\n')
+    for _ in range(2):
+        keep_best(tmp_path, "loss", 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "epoch_latest.pt", "results.jsonl"]
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_is_told_as_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    really = os.fsync
+
+    def fsync(opened: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{opened}").readlink())
+        assert not (tmp_path / "started.json").exists()
+        really(opened)
+
+    monkeypatch.setattr(trainer.os, "fsync", fsync)
+    save(tmp_path / "checkpoints/epoch_latest.pt", 1)
+    (tmp_path / "checkpoints/results.jsonl").write_text('{"epoch": 1, "clip_val_loss": 2.0}\n')
+    _saved(tmp_path, "loss", 1)
+    assert synced == [tmp_path / "checkpoints/epoch_latest.pt", tmp_path / "checkpoints"]
+    assert loaded(tmp_path / "checkpoints/best.pt")["epoch"] == 1
+    assert json.loads((tmp_path / "started.json").read_bytes()) == {"saved": 1}
 
 
 # --- the network it starts from -----------------------------------------------------------------

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 from torch.utils.tensorboard import SummaryWriter
 
 from app import jobs
 from app.db import transaction
 from app.jobs import RunningJob
-from app.tables import RunEpoch, RunStep
+from app.tables import Run, RunEpoch, RunStep
 from app.training.folders import folder_of
 from tests.training.running import launch
 from tests.training.shards import QUICK
@@ -62,6 +63,12 @@ def validations(watch: Watch) -> dict[int, float]:
         return {row.epoch: row.metrics["clip_val_loss"] for row in found}
 
 
+def training_losses(watch: Watch) -> dict[int, float]:
+    with transaction() as session:
+        found = session.scalars(select(RunEpoch).where(RunEpoch.run_id == watch.run_id))
+        return {row.epoch: row.metrics["train_loss"] for row in found}
+
+
 def test_what_could_not_be_stored_is_stored_by_the_next_look(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     say(watch, 0)
     with SummaryWriter(str(watch.folder / "tensorboard")) as writer:
@@ -105,12 +112,14 @@ def test_steps_and_validations_behind_the_border_are_those_of_the_trainer_that_g
         log(writer, 3, 2.25)
     validate(later, 2, 3.0)
     later.copy(1_500, None)
+    assert training_losses(later) == {1: 3.5, 2: 2.375}
     assert losses(later) == {0: 4.0, 1: 3.0, 2: 2.5, 3: 2.25}
     assert validations(later) == {1: 3.5, 2: 3.0}
     assert not later.is_complete  # its checkpoint is not there yet
     say(later, 1, saved=2)
     later.copy(1_000, None)
     assert later.is_complete
+    assert job.cursor == {"saved": 2}
     assert (later.best_epoch, later.peak_memory) == (2, 2_000)
 
 
@@ -132,3 +141,58 @@ def test_a_loss_that_is_no_number_is_noted_by_its_step_and_stored_nowhere(watch:
     watch.copy(0, None)
     assert losses(watch) == {0: 4.0}
     assert watch.not_finite == 1
+
+
+def test_only_epochs_that_are_new_are_written(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    really = Watch._train_loss
+
+    def note(self: Watch, session: Session, epoch: int) -> dict[str, float]:
+        written.append(epoch)
+        return really(self, session, epoch)
+
+    monkeypatch.setattr(Watch, "_train_loss", note)
+    say(watch, 0)
+    with SummaryWriter(str(watch.folder / "tensorboard")) as writer:
+        for step in range(4):
+            log(writer, step, 4.0)
+    validate(watch, 1, 3.5)
+    for _ in range(3):
+        watch.copy(0, None)
+    validate(watch, 2, 3.0)
+    watch.copy(0, None)
+    assert written == [1, 2]
+
+
+def test_peaks_and_the_seconds_of_every_trainer_add_up_in_the_runs_report(watch: Watch, job: RunningJob) -> None:
+    say(watch, 0)
+    watch.copy(5_000, 700)
+    watch.trained_seconds = 40.0
+    with transaction() as session:
+        watch.tell(session, exit_status=-9)
+    later = Watch(job, watch.run_id, watch.folder, RULES)
+    later.catch_up()
+    later.copy(2_000, None)  # the first look of a trainer counts no time
+    with transaction() as session:
+        report = session.get_one(Run, watch.run_id).report
+    assert (report["memory"], report["gpu_memory"], report["trained_seconds"]) == (5_000, 700, 40.0)
+    assert report["exit_status"] == -9
+
+
+def test_a_trainer_moves_while_it_logs_even_while_the_database_is_away(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watch, "_say", lambda self: _lost())
+    with SummaryWriter(str(watch.folder / "tensorboard")) as writer:
+        assert not finetune._copied(watch, 0, None)
+        assert watch.moved_at is None  # what is still starting is not silent
+        say(watch, 0)
+        assert not finetune._copied(watch, 0, None)
+        began = watch.moved_at
+        assert not finetune._copied(watch, 0, None)
+        assert watch.moved_at == began
+        log(writer, 0, 3.0)
+        assert not finetune._copied(watch, 0, None)
+    assert watch.moved_at is not None
+    assert began is not None
+    assert watch.moved_at > began

@@ -36,6 +36,7 @@ CALLS = {
     "pager": '{{ pager("/?after=9") }}',
     "regions": '{{ regions([{"text": "Saved.", "level": "ok"}]) }}',
     "select": '{{ select("Role", "role", ["a", ("b", "B")], "b") }}',
+    "sentence_list": '{{ sentence_list([{"said": "It is.", "words": ["is"], "doubt": "Check it"}]) }}',
     "sparkline": '{{ sparkline([2.5, 1.5, 1.0], "Loss") }}',
     "stat": '{{ stat("Taken", "7,102", "18,320 images") }}',
     "state_badge": '{{ state_badge("accepted") }}',

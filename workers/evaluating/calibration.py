@@ -32,6 +32,11 @@ def reliability(right: Right, confidence: Numbers) -> list[Bin]:
     return [Bin(*bin_) for bin_ in evaluation.reliability(right, _exact(confidence))]
 
 
+def equal_width(confidence: Numbers) -> NDArray[np.intp]:
+    """The bin [n] of each confidence, of 15 of equal width."""
+    return evaluation.bins(_exact(confidence))
+
+
 def adaptive_reliability(right: Right, confidence: Numbers) -> list[Bin]:
     """15 bins that hold as many predictions each, or one a prediction (Nguyen and O'Connor, EMNLP 2015).
 

@@ -37,20 +37,16 @@ def few_shot(
     *,
     shots: Sequence[int] = SHOTS,
     seeds: Sequence[int] = SEEDS,
-    take_all: bool = False,
 ) -> Iterator[Draw]:
     """One draw after another, k by k and seed by seed: a caller that keeps figures only needs little memory.
 
     A logistic regression on L2-normalised features with C = width × classes / 100 (CONCH's rule: so few items leave
     none to choose it by). The draw of k holds that of every smaller k of its seed. Raises TooFewLabels, before
-    anything is learned, naming the classes with fewer than k items, unless `take_all` lets these give all they have.
+    anything is learned, naming the classes with fewer than k items.
     """
     short = too_small(labels, classes, max(shots, default=0))
-    if short and not take_all:
+    if short:
         raise TooFewLabels(f"{max(shots)} a class can't be drawn: {_named(short)}. Choose a smaller k.")
-    empty = [name for name, n in short.items() if not n]
-    if empty:
-        raise TooFewLabels(f"No training item is of the class {', '.join(empty)}.")
     return _drawn(l2_normalised(train), labels, l2_normalised(test), len(classes), shots, seeds)
 
 

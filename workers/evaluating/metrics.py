@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
@@ -16,12 +17,12 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from workers.evaluating.calibration import adaptive_error, calibration_error
+from workers.evaluating.calibration import BINS, adaptive_error, calibration_error, equal_width
 
 Codes = NDArray[np.intp]  # classes by their place in the list of classes
 Probabilities = NDArray[np.floating[Any]]
 Weights = NDArray[np.float64]
-Statistic = Callable[[Weights], dict[str, float]]  # of item weights [n] to metrics by name
+Statistic = Callable[[Weights], dict[str, Any]]  # of item weights [n] or [draws, n] to metrics by name
 
 
 @dataclass(frozen=True)
@@ -186,44 +187,55 @@ def statistic(
 ) -> Statistic:
     """A function of item weights [n] to metrics by name, equal to `figures` for weights of 1; NaN where undefined.
 
-    scikit-learn takes weights too, but some milliseconds a call: a bootstrap calls this a thousand times.
+    scikit-learn takes weights too, but some milliseconds a call: a bootstrap asks for thousands of draws, [draws, n].
     """
     cells = truth * count + predicted
-    areas = {} if _why_not(probabilities) or probabilities is None else _areas(truth, probabilities)
+    used, places = np.unique(cells, return_inverse=True)
+    at_cell = csr_array((np.ones(len(cells)), (np.arange(len(cells)), places)), shape=(len(cells), len(used)))
+    scores = None if _why_not(probabilities) else probabilities
+    areas = {} if scores is None else _areas(truth, scores)
+    errors = {} if scores is None else _errors(truth, predicted, scores)
 
-    def of(weights: Weights) -> dict[str, float]:
-        confusion = np.asarray(np.bincount(cells, weights, count * count).reshape(count, count), np.float64)
-        found = of_confusion(confusion, ordered=ordered)
-        return found | {name: _mean([area(weights) for area in some]) for name, some in areas.items()}
+    def of(weights: Weights) -> dict[str, Any]:
+        confusion = np.zeros((*weights.shape[:-1], count * count))
+        confusion[..., used] = weights @ at_cell
+        found = of_confusion(confusion.reshape(*weights.shape[:-1], count, count), ordered=ordered)
+        found |= {name: _mean([area(weights) for area in some]) for name, some in areas.items()}
+        return found | {name: error(weights) for name, error in errors.items()}
 
     return of
 
 
-def of_confusion(confusion: NDArray[np.float64], *, ordered: bool = False) -> dict[str, float]:
-    """Metrics of (weighted) counts [k, k], rows the true classes."""
-    true, said, hit = confusion.sum(axis=1), confusion.sum(axis=0), np.diagonal(confusion)
-    total = float(confusion.sum())
+def of_confusion(confusion: NDArray[np.float64], *, ordered: bool = False) -> dict[str, Any]:
+    """Metrics of (weighted) counts [k, k], or of each of [draws, k, k]; rows are the true classes."""
+    true, said = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    hit, total = np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1))
     with np.errstate(divide="ignore", invalid="ignore"):
         f1 = 2 * hit / (true + said)
         found = {
-            "accuracy": float(hit.sum() / total),
-            "balanced_accuracy": float(np.mean((hit / true)[true > 0])),
-            "macro_f1": float(np.mean(f1[true + said > 0])),
-            "weighted_f1": float(np.sum((f1 * true)[true > 0]) / total),
-            "kappa": _kappa(confusion, true, said, 1.0 - np.eye(len(true))),
+            "accuracy": hit.sum(axis=-1) / total,
+            "balanced_accuracy": _mean_where(true > 0, hit / true),
+            "macro_f1": _mean_where(true + said > 0, f1),
+            "weighted_f1": np.where(true > 0, f1 * true, 0).sum(axis=-1) / total,
+            "kappa": _kappa(confusion, true, said, 1.0 - np.eye(true.shape[-1])),
         }
         if ordered:
-            places = np.arange(len(true))
+            places = np.arange(true.shape[-1])
             found["quadratic_kappa"] = _kappa(confusion, true, said, np.subtract.outer(places, places) ** 2.0)
     return found
 
 
-def _kappa(confusion: NDArray[np.float64], true: Weights, said: Weights, disagreement: NDArray[np.float64]) -> float:
-    expected = float((disagreement * np.outer(true, said)).sum() / confusion.sum())
-    return 1 - float((disagreement * confusion).sum()) / expected if expected else float("nan")
+def _mean_where(known: NDArray[np.bool_], values: NDArray[np.float64]) -> Any:
+    return np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)
 
 
-def _areas(truth: Codes, probabilities: Probabilities) -> dict[str, list[Callable[[Weights], float]]]:
+def _kappa(confusion: NDArray[np.float64], true: Weights, said: Weights, disagreement: NDArray[np.float64]) -> Any:
+    total = confusion.sum(axis=(-2, -1))
+    expected = np.einsum("...i,ij,...j->...", true, disagreement, said) / total
+    return np.where(expected > 0, 1 - (disagreement * confusion).sum(axis=(-2, -1)) / expected, np.nan)
+
+
+def _areas(truth: Codes, probabilities: Probabilities) -> dict[str, list[Callable[[Weights], Any]]]:
     count = probabilities.shape[1]
     if count == 2:
         return {"auroc": [area(truth == 1, probabilities[:, 1])]}
@@ -236,27 +248,44 @@ def _areas(truth: Codes, probabilities: Probabilities) -> dict[str, list[Callabl
     return {"auroc_ovo": of_pairs, "auroc_ovr": [area(truth == c, probabilities[:, c]) for c in present]}
 
 
-def area(positive: NDArray[np.bool_], scores: Probabilities, rows: Codes | None = None) -> Callable[[Weights], float]:
+def _errors(truth: Codes, predicted: Codes, probabilities: Probabilities) -> dict[str, Callable[[Weights], Any]]:
+    """ECE over equal-width bins, and Brier; the equally filled bins are other ones in each draw, and left out."""
+    sure = np.asarray(probabilities[np.arange(len(truth)), predicted], np.float64)
+    apart = (predicted == truth) - sure
+    in_bin = csr_array((apart, (np.arange(len(truth)), equal_width(sure))), shape=(len(truth), BINS))
+    exact = _exact(probabilities)
+    squares = ((exact - np.eye(exact.shape[1])[truth]) ** 2).sum(axis=1) / (2 if exact.shape[1] == 2 else 1)
+    return {
+        "ece": lambda weights: np.abs(weights @ in_bin).sum(axis=-1) / weights.sum(axis=-1),
+        "brier": lambda weights: weights @ squares / weights.sum(axis=-1),
+    }
+
+
+def area(positive: NDArray[np.bool_], scores: Probabilities, rows: Codes | None = None) -> Callable[[Weights], Any]:
     """AUROC as a function of item weights: the share of pairs in order, ties as half (Mann and Whitney 1947).
 
     `rows` are the places of `positive` and `scores` among the weighted items, where these are not all. NaN when a
     side weighs nothing.
     """
-    ranks = np.unique(scores, return_inverse=True)[1]
-    highest = int(ranks.max()) + 1
+    order = np.argsort(scores, kind="stable")
+    firsts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])  # of each score, its first place in the order
+    places = order if rows is None else rows[order]
+    is_ours = positive[order]
 
-    def of(weights: Weights) -> float:
-        mine = weights if rows is None else weights[rows]
-        ours = np.bincount(ranks, mine * positive, minlength=highest)
-        theirs = np.bincount(ranks, mine * ~positive, minlength=highest)
-        pairs = float(ours.sum() * theirs.sum())
-        below = np.cumsum(theirs) - theirs / 2
-        return float(ours @ below) / pairs if pairs else float("nan")
+    def of(weights: Weights) -> Any:
+        mine = weights[..., places]
+        ours = np.add.reduceat(mine * is_ours, firsts, axis=-1)
+        theirs = np.add.reduceat(mine * ~is_ours, firsts, axis=-1)
+        below = np.cumsum(theirs, axis=-1) - theirs / 2
+        with np.errstate(invalid="ignore"):  # nothing to order: NaN
+            return (ours * below).sum(axis=-1) / (ours.sum(axis=-1) * theirs.sum(axis=-1))
 
     return of
 
 
-def _mean(values: list[float]) -> float:
+def _mean(values: list[Any]) -> Any:
     """Over those that are defined: a class that a resample lost is not counted in it."""
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
+    some = np.stack(values)
+    known = ~np.isnan(some)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, some, 0).sum(axis=0) / known.sum(axis=0)

@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
 from statsmodels.stats.inter_rater import fleiss_kappa
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from app.evaluation.policies import BOOTSTRAP, DRAWS
+
 RESAMPLES = 1_000
+AT_ONCE = 4_000_000  # weights in memory
 SURE = 0.95
 
 Flags = NDArray[np.bool_]
 Weights = NDArray[np.float64]
 Numbers = NDArray[np.floating[Any]]
 Ratings = NDArray[np.integer[Any]]
-Statistic = Callable[[Weights], Mapping[str, float]]
+Statistic = Callable[[Weights], Mapping[str, Any]]  # of weights [n] or [draws, n] to numbers, or [draws] of them
 Level = Literal["nominal", "ordinal", "interval"]
 
 
@@ -31,11 +33,12 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """One model less the other on the same items, its interval, and two-sided p that there is none."""
+    """One model less the other on the same items, its interval, and two-sided p that there is none, by `test`."""
 
     value: float
     interval: Interval | None
     p: float | None
+    test: str = BOOTSTRAP
 
 
 # --- bootstrap ----------------------------------------------------------------------------------
@@ -51,12 +54,14 @@ def resampled(
     """
     places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
     codes, count = np.array([places[group] for group in groups], dtype=np.intp), len(places)
-    rng = np.random.default_rng(seed)
-    rows = []
-    for _ in range(resamples):
-        drawn = np.bincount(rng.integers(0, count, count), minlength=count)
-        rows.append(statistic(drawn[codes].astype(np.float64)))
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    rng, each = np.random.default_rng(seed), max(1, AT_ONCE // max(len(codes), count))
+    parts = []
+    for start in range(0, resamples, each):
+        rows = min(each, resamples - start)
+        drawn = rng.integers(0, count, (rows, count)) + count * np.arange(rows)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+        parts.append(statistic(weights[:, codes].astype(np.float64)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def intervals(
@@ -68,19 +73,23 @@ def intervals(
 
 
 def differences(
-    one: Statistic, other: Statistic, groups: Sequence[Hashable], seed: int, resamples: int = RESAMPLES
+    one: Statistic, other: Statistic, groups: Sequence[Hashable], seed: int, resamples: int = DRAWS
 ) -> dict[str, Difference]:
     """Paired bootstrap of `one` less `other`, which are statistics of the same items [n] in the same order.
 
     p is twice the smaller share of resamples on either side of 0, none of them counted as certain (Davison and
-    Hinkley 1997, §4.4). Raises ValueError when the two give other metrics.
+    Hinkley 1997, §4.4), so never below 2 / (resamples + 1). Where there is one group, neither interval nor p.
+    Raises ValueError when the two give other metrics.
     """
     equal = np.ones(len(groups))
     first, second = one(equal), other(equal)
     if first.keys() != second.keys():
         raise ValueError("Only the same metrics of the same items can be compared.")
 
-    def less(weights: Weights) -> dict[str, float]:
+    if len(set(groups)) < 2:
+        return {name: Difference(float(first[name] - second[name]), None, None) for name in first}
+
+    def less(weights: Weights) -> dict[str, Any]:
         its = other(weights)
         return {name: value - its[name] for name, value in one(weights).items()}
 
@@ -90,8 +99,18 @@ def differences(
 
 def mean_of(values: Numbers) -> Statistic:
     """The statistic of a metric that is a mean over items [n]: accuracy, Brier, R@k."""
-    exact = np.asarray(values, dtype=np.float64)
-    return lambda weights: {"mean": float(weights @ exact / weights.sum())}
+    return means_of({"mean": values})
+
+
+def means_of(values: Mapping[str, Numbers]) -> Statistic:
+    """The same of several metrics [n] by name."""
+    exact = np.stack([np.asarray(one, dtype=np.float64) for one in values.values()], axis=1)
+
+    def of(weights: Weights) -> dict[str, Any]:
+        means = weights @ exact / weights.sum(axis=-1, keepdims=True)
+        return {name: means[..., at] for at, name in enumerate(values)}
+
+    return of
 
 
 def _interval(values: NDArray[np.float64]) -> Interval | None:
@@ -169,13 +188,6 @@ def _placements(
         (among_all[positive] - rankdata(ours)) / len(theirs),
         1 - (among_all[~positive] - rankdata(theirs)) / len(ours),
     )
-
-
-def holm(p: Sequence[float | None]) -> list[float | None]:
-    """p corrected for how many tests one report makes (Holm 1979); None stays, and is not counted."""
-    known = [value for value in p if value is not None]
-    corrected = iter(multipletests(known, method="holm")[1] if known else ())
-    return [None if value is None else float(next(corrected)) for value in p]
 
 
 def share_interval(count: int, n: int, method: Literal["exact", "wilson"] = "exact") -> Interval:

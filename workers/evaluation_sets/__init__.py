@@ -31,7 +31,7 @@ class Recognised:
 
     `classes` are the keys in the catalogue's order. `variants` are the splits by name. `skipped` is (path or id, why)
     of every file that is no item, `missing` what labels name and the folder lacks, `warnings` the known traps that
-    apply. `differences` say where counts are not those of the published set: evaluate only when told to go on.
+    apply. `templates` are a wording that the set brings. `differences` say where counts are not those of the published set: evaluate only when told to go on.
     """
 
     layout: str
@@ -44,6 +44,7 @@ class Recognised:
     missing: list[str]
     warnings: list[str]
     differences: list[str]
+    templates: list[str]
 
 
 def recognise(root: Path, layout: str | None = None, progress: Progress | None = None) -> Recognised:
@@ -101,15 +102,21 @@ def verify(
     tell = progress or _untold
     ids = list(dict.fromkeys(item.id for items in recognised.variants.values() for item in items))
     broken = {} if broken is None else broken
+    by_likeness = READERS[recognised.layout].by_likeness
+    total = len(ids) * (2 if by_likeness else 1)  # they are looked at once more
     problem = partial(_problem, root, recognised.layout)
     with ThreadPoolExecutor(thread_name_prefix="verify") as pool:
         for done, chunk in _chunks(ids, start):
             found_out = zip(chunk, pool.map(problem, chunk), strict=True)
             broken.update({item_id: why for item_id, why in found_out if why})
-            tell(done, len(ids))
+            tell(done, total)
     variants = {name: [item for item in items if item.id not in broken] for name, items in recognised.variants.items()}
-    if by_likeness := READERS[recognised.layout].by_likeness:
-        variants |= by_likeness(root, variants[recognised.default_variant], tell)
+    if by_likeness:
+        variants |= by_likeness(
+            root,
+            variants[recognised.default_variant],
+            lambda done, _of: tell(len(ids) + done, total) if done % CHUNK == 0 else None,
+        )
     return replace(
         recognised,
         variants=variants,
@@ -161,6 +168,7 @@ def _recognised(folder: Folder, layout: str, found: Found) -> Recognised:
         missing=found.missing,
         warnings=[*found.warnings, *_no_test(found.variants[default]), *known.traps],
         differences=_differences(layout, classes, found.variants),
+        templates=found.templates,
     )
 
 

@@ -30,6 +30,7 @@ SHARD = re.compile(r"^(?:.*/)?([^/]+)/(\d+)\.tar$")
 NAMES, TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
 PICTURES = ("jpg", "jpeg", "png", "webp", "tif", "tiff")
 MOST_BYTES = 100_000_000  # of one member
+MOST_LABEL = 1_000
 
 
 class Member(NamedTuple):
@@ -51,6 +52,8 @@ def read(folder: Folder) -> Found:
         found.variants["as published"] += _items(folder, name, split, classes)
         folder.tell(done, len(shards))
     found.missing = _missing(folder)
+    worded = [line.replace("{c}", "{}") for name in folder.called(TEMPLATES)[:1] for line in labels.lines(folder, name)]
+    found.templates = [line for line in worded if line.count("{}") == 1]
     found.classes = classes or sorted({item.label for item in found.variants["as published"]}, key=_numbers_first)
     if not classes:
         found.warnings.append(f"{NAMES} is not there: classes go by their numbers.")
@@ -73,6 +76,8 @@ def _items(folder: Folder, shard: str, split: str, classes: list[str]) -> list[I
             folder.skip(shown, "it holds no picture")
         elif "cls" not in parts:
             folder.skip(shown, "it has no .cls")
+        elif members[parts["cls"]].size > MOST_LABEL:
+            folder.skip(shown, f"its .cls has more than {MOST_LABEL:,} bytes, which no label has")
         elif shown != f"{shard}#{picture}":
             folder.skip(shown, "its name is no plain Unicode")
         elif (label := _label(_bytes(path, members[parts["cls"]]), classes)) is None:

@@ -19,7 +19,8 @@ def read(folder: Folder) -> Found:
         named, cell = row["image name"], row["majority vote label"]
         label = cell if cell in ("HP", "SSA") else None
         split = SPLITS.get(row["partition"].casefold())
-        listed.add(named, folder.named(f"images/{named}"), label, split, f"{cell}, {row['partition']}")
+        file = folder.named(f"images/{named}") or folder.named(named)
+        listed.add(named, file, label, split, f"{cell}, {row['partition']}")
     return Found({"as published": listed.found(table)}, missing=listed.missing)
 
 

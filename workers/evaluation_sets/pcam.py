@@ -10,7 +10,19 @@ import numpy as np
 from PIL import Image
 
 from workers.evaluation_sets import labels
-from workers.evaluation_sets.reading import Folder, Found, Item, NotRecognised, Reader, Unreadable, Version, inside
+from workers.evaluation_sets.reading import (
+    MOST_PIXELS,
+    Folder,
+    Found,
+    Item,
+    NotRecognised,
+    Reader,
+    Unreadable,
+    Version,
+    inside,
+)
+
+MOST_ROWS = 10_000_000
 
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
 PREFIX = "camelyonpatch_level_2_split_"
@@ -47,11 +59,12 @@ def _items(folder: Folder, pictures: str, labelled: str, split: str) -> list[Ite
     try:
         x = _dataset(Version.of(folder.path(pictures)), "x")
         y = _dataset(Version.of(folder.path(labelled)), "y")
-        values = np.asarray(y[:]).reshape(-1)
+        fits = x.ndim == 4 and x.shape[3] == 3 and len(x) == y.size <= MOST_ROWS
+        values = np.asarray(y[:]).reshape(-1) if fits and x.shape[1] * x.shape[2] <= MOST_PIXELS else None
     except (OSError, KeyError, Unreadable) as error:
         raise NotRecognised(f"{pictures} and {labelled} can't be read as HDF5 with x and y ({error}).") from error
-    if x.ndim != 4 or x.shape[3] != 3 or len(x) != len(values) or not np.isin(values, (0, 1)).all():
-        raise NotRecognised(f"{pictures} is {x.shape} and {labelled} has {len(values):,} labels; they do not fit.")
+    if values is None or not np.isin(values, (0, 1)).all():
+        raise NotRecognised(f"{pictures} is {x.shape} and {labelled} has {y.size:,} labels; they do not fit.")
     slides = _slides(folder, pictures.replace("_x.h5", "_meta.csv"), len(values))
     ids = [f"{pictures}#{row}" for row in range(len(values))]
     groups = slides or ids

@@ -62,6 +62,7 @@ class Found:
     classes: list[str] = field(default_factory=list)  # only of sets that the catalogue does not know
     missing: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    templates: list[str] = field(default_factory=list)  # the set's own wording, with {} for the class
 
 
 @dataclass
@@ -97,11 +98,17 @@ class Folder:
         return self._by_last.get(last.casefold(), [])
 
     def named(self, name: str) -> str | None:
-        """The file that a label file means by `name`: the one that has most of its path; None for none or several."""
+        """The file that a label file means by `name`; None for none or several.
+
+        A label file may name the end of a file's path, or a longer path whose end the file's is: never a mere
+        namesake in another folder. The one that has most of the name is meant.
+        """
         wanted = PurePosixPath(name.replace("\\", "/").strip()).parts
         if not wanted:
             return None
-        ends = [(_common_end(wanted, PurePosixPath(other).parts), other) for other in self.called(wanted[-1])]
+        paths = {other: PurePosixPath(other).parts for other in self.called(wanted[-1])}
+        ends = [(_common_end(wanted, parts), other) for other, parts in paths.items()]
+        ends = [(end, other) for end, other in ends if end == min(len(wanted), len(paths[other]))]
         best = max((end for end, _ in ends), default=0)
         fits = [other for end, other in ends if end == best]
         return fits[0] if len(fits) == 1 else None

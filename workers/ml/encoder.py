@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -140,7 +140,7 @@ class Encoder:
             return error
 
     def _run(self, tower: Callable[[Any], Tensor], batch: Tensor | list[str]) -> Vectors:
-        precision = nullcontext() if self.full_precision else _precision(self.device)
+        precision = _exactly() if self.full_precision else _precision(self.device)
         with torch_lock, torch.inference_mode(), precision:
             inputs = batch.to(self.device) if isinstance(batch, Tensor) else batch
             vectors: Vectors = tower(inputs).float().cpu().numpy()
@@ -168,6 +168,17 @@ def _finite(row: Vectors, *, unit: bool) -> Vectors | Exception:
     if not np.isfinite(length) or length == 0:
         return NotFinite("the model gave no finite vector for it")
     return np.asarray(row / length if unit else row, dtype=np.float32)
+
+
+@contextmanager
+def _exactly() -> Iterator[None]:
+    """Without TF32, which a GPU takes for convolutions by itself and which has bf16's fraction and three bits more."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
 def _precision(where: torch.device) -> AbstractContextManager[object]:

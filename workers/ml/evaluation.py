@@ -46,11 +46,16 @@ def evaluate(
     }
 
 
+def bins(probabilities: Probabilities) -> NDArray[np.intp]:
+    """The bin [n] of each probability, of 15 of equal width."""
+    return np.minimum((probabilities * RELIABILITY_BINS).astype(np.intp), RELIABILITY_BINS - 1)
+
+
 def reliability(positive: Labels, probabilities: Probabilities) -> list[tuple[float, float, int]]:
-    bins = np.minimum((probabilities * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    at = bins(probabilities)
     return [
-        (float(probabilities[bins == b].mean()), float(positive[bins == b].mean()), int((bins == b).sum()))
-        for b in np.unique(bins)
+        (float(probabilities[at == b].mean()), float(positive[at == b].mean()), int((at == b).sum()))
+        for b in np.unique(at)
     ]
 
 

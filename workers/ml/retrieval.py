@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.stats import hypergeom
 
-from workers.evaluating.statistics import intervals
+from workers.evaluating.statistics import intervals, means_of
 from workers.ml.vectors import Vectors
 
 KS = (1, 5, 10, 50)
@@ -38,6 +38,11 @@ class Ranks:
 class Both:
     image_to_text: Ranks
     text_to_image: Ranks
+
+
+def caption_label(caption: str) -> tuple[str, str]:
+    """What equal captions share, whatever their case and blanks."""
+    return "caption", " ".join(caption.casefold().split())
 
 
 def retrieval(
@@ -116,9 +121,7 @@ def figures(found: Ranks, authors: Sequence[Hashable], ks: Sequence[int] = KS, s
         raise ValueError("No query has anything to find.")
     rank, by = found.rank[has], [author for author, one in zip(authors, has, strict=True) if one]
     shares = {f"R@{k}": (rank <= k).astype(np.float64) for k in ks} | {"mrr": 1 / rank}
-    between = intervals(
-        lambda weight: {name: float(weight @ row / weight.sum()) for name, row in shares.items()}, by, seed
-    )
+    between = intervals(means_of(shares), by, seed)
     return {
         **{name: float(row.mean()) for name, row in shares.items()},
         "median_rank": float(np.median(rank)),

@@ -22,6 +22,7 @@ import platform
 import random
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -122,12 +123,12 @@ def _alone(folder: Path) -> Iterator[None]:
 def readable_latest(checkpoints: Path) -> str:
     """Sees to it that `epoch_latest.pt` can be read: else `best.pt` takes its place, else the run starts anew.
 
-    Returns what was wrong, for people; nothing where all was well.
+    What can't be read is deleted. Returns what was wrong, for people; nothing where all was well.
     """
     latest, best = checkpoints / LATEST, checkpoints / BEST
     if not latest.exists() or _is_readable(latest):
         return ""
-    latest.replace(latest.with_suffix(".broken"))
+    latest.unlink()
     if _is_readable(best):
         _link(best, latest)
         said = "The last checkpoint could not be read; it goes on from the best epoch."
@@ -148,8 +149,11 @@ def _is_readable(path: Path) -> bool:
 
 
 def _saved(folder: Path, best_by: str, epoch: int) -> None:
-    """After `epoch` epochs are done and saved."""
+    """After `epoch` epochs are done and saved: first to the disk for certain, then told."""
+    if (latest := folder / CHECKPOINTS / LATEST).exists():
+        _sync(latest)
     keep_best(folder / CHECKPOINTS, best_by, epoch)
+    _sync(folder / CHECKPOINTS)
     _say(folder, {"saved": epoch})
 
 
@@ -166,11 +170,21 @@ def _results(checkpoints: Path, epoch: int) -> dict[int, dict[str, float]]:
     return {number: figures for number, figures in found.items() if number <= epoch}
 
 
+def _sync(path: Path) -> None:
+    """A file or folder as it is now outlives a power cut; open_clip_train leaves its checkpoints to the system."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def _link(source: Path, name: Path) -> None:
     temporary = name.with_name(f".{name.name}")
     temporary.unlink(missing_ok=True)
     temporary.hardlink_to(source)
     temporary.replace(name)
+    temporary.unlink(missing_ok=True)  # renaming a link onto the same file does nothing
 
 
 # --- around open_clip_train's functions -----------------------------------------------------------
@@ -229,21 +243,27 @@ def _say(folder: Path, more: dict[str, Any]) -> None:
 
 
 class EpochShuffle(PipelineStage):  # type: ignore[misc]  # webdataset has no types
-    """webdataset's shuffle, seeded by epoch and process; so are the random crops of the process that it runs in."""
+    """webdataset's shuffle, seeded by epoch, process and pass; so are the random crops of the process it runs in.
+
+    An epoch is of whole batches: where the pairs of a process are fewer, it passes over them again.
+    """
 
     def __init__(self, sizes: dict[str, int], seed: int, rank: int, epoch: Any) -> None:
         self.sizes, self.seed, self.rank, self.epoch = sizes, seed, rank, epoch
+        self.passes: Counter[int] = Counter()  # of each epoch
 
     def run(self, samples: Iterator[Any]) -> Iterator[Any]:
         loading = torch.utils.data.get_worker_info()
         process = self.rank * 1_000 + (loading.id + 1 if loading else 0)
-        seed = seed_everything(self.seed, self.epoch.get_value(), process)
+        epoch = self.epoch.get_value()
+        seed = seed_everything(self.seed, epoch, process, self.passes[epoch])
+        self.passes[epoch] += 1
         return iter(_shuffle(samples, rng=random.Random(seed), **self.sizes))  # noqa: S311
 
 
-def seed_everything(seed: int, epoch: int, process: int) -> int:
-    """Seeds torch, NumPy and Python from all three, which no other three share; returns the number."""
-    number = int(np.random.SeedSequence([seed, epoch, process]).generate_state(1)[0])
+def seed_everything(*given: int) -> int:
+    """Seeds torch, NumPy and Python from all that is given, which nothing else that is given shares; the number."""
+    number = int(np.random.SeedSequence(given).generate_state(1)[0])
     torch.manual_seed(number)
     np.random.seed(number)
     random.seed(number)

@@ -7,17 +7,16 @@ from app.jobs import RunningJob
 from app.prefilter import private_details
 from app.prefilter.languages import LANGUAGES, UNDETERMINED
 from app.prefilter.policies import Offer, StageInput, StageResult, Version
-from app.prefilter.privacy import Action, PrivateKind
+from app.prefilter.privacy import PrivateKind
 from app.prefilter.private_details import Detail
 from app.tables import CaptionKind
 
 NOTHING_LEFT = "nothing left"
-MADE_BY = f"private {private_details.VERSION}"
 
 
 def looked_at(item: StageInput, setting: dict[str, Any]) -> tuple[object, ...]:
     base = _base(item)
-    return (base.id if base else None, private_details.VERSION, *sorted(_actions(setting).items()))
+    return (base.id if base else None, private_details.VERSION, item.handle, *sorted(_actions(setting).items()))
 
 
 def run(batch: list[StageInput], setting: dict[str, Any], job: RunningJob) -> list[StageResult]:
@@ -39,18 +38,16 @@ def _result(item: StageInput, actions: dict[str, str]) -> StageResult:
     base = _base(item)
     if base is None:
         return StageResult(item.candidate_id, evidence={"spans": [], "kinds": {}})
-    details = details_in(base.text)
-    text = private_details.without(
-        base.text, [detail for detail in details if actions.get(detail.kind) == Action.REDACT]
-    )
-    is_empty = not any(letter.isalnum() for letter in text) and text != base.text
+    details = private_details.with_own_handle(base.text, details_in(base.text), item.handle)
+    text = private_details.proposal(base.text, details, actions)
     evidence = {
         "caption": base.id,
         "spans": [{"start": detail.start, "end": detail.end, "kind": detail.kind.value} for detail in details],
         "kinds": dict(Counter(detail.kind.value for detail in details)),
     }
-    offer = Offer(CaptionKind.PROPOSED, base.text if is_empty else text, MADE_BY, base.id)
-    return StageResult(item.candidate_id, label=NOTHING_LEFT if is_empty else None, evidence=evidence, offers=[offer])
+    offer = Offer(CaptionKind.PROPOSED, text or base.text, private_details.MADE_BY, base.id)
+    label = NOTHING_LEFT if base.text and not text else None
+    return StageResult(item.candidate_id, label=label, evidence=evidence, offers=[offer])
 
 
 def details_in(text: str) -> list[Detail]:

@@ -1,8 +1,9 @@
-"""Quality: large enough, sharp, not blank. One score between 0 and 1 from three measures."""
+"""Quality: large enough, not too narrow, sharp, not blank. One score between 0 and 1 from three measures."""
 
 from typing import Any
 
 from app.jobs import RunningJob
+from app.prefilter.limits import limits_of
 from app.prefilter.policies import StageInput, StageResult
 from app.storage import blobs
 
@@ -12,14 +13,15 @@ BLANK = 0.98  # share of near-uniform tiles beyond which nothing is on the pictu
 
 
 def looked_at(item: StageInput, setting: dict[str, Any]) -> tuple[object, ...]:
-    return item.image_sha256, setting.get("shorter_side")
+    aspect = setting.get("aspect")
+    return (item.image_sha256, setting.get("shorter_side"), *([aspect] if aspect else []))
 
 
 def run(batch: list[StageInput], setting: dict[str, Any], job: RunningJob) -> list[StageResult]:
-    """A result a candidate: score 0 when too small or blank, else how sharp it is (1 from variance 100 on)."""
+    """A result a candidate: 0 when too small, too narrow or blank, else how sharp it is (1 from variance 100 on)."""
     from workers.ml.quality import measure
 
-    results = []
+    results, limits = [], limits_of(setting)
     for item in batch:
         found = measure(blobs().get(item.image_sha256))
         evidence = {
@@ -28,8 +30,8 @@ def run(batch: list[StageInput], setting: dict[str, Any], job: RunningJob) -> li
             "sharpness": round(found.sharpness, 1),
             "blankness": round(found.blankness, 3),
         }
-        if min(found.width, found.height) < int(setting.get("shorter_side", 0)):
-            score, label = 0.0, "too small"
+        if label := limits.broken_by(found.width, found.height):
+            score = 0.0
         elif found.blankness > BLANK:
             score, label = 0.0, "blank"
         else:

@@ -1,0 +1,70 @@
+"""When a run may train: in its turn, one on each machine, and while there is room for its checkpoints."""
+
+import fcntl
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from app import jobs, presence
+from app.config import settings
+from app.db import transaction
+from app.jobs import RunningJob
+from app.tables import Job, Run, WaitReason, WorkQueue
+from app.training.estimates import CHECKPOINT_BYTES
+
+TURN_SECONDS, DISK_SECONDS = 5, 60
+MARGIN = 200_000_000
+
+
+def wait_for_turn(job: RunningJob) -> None:
+    """As many runs train as machines serve the queue. Raises Wait until it is this one's turn."""
+    with transaction() as session:
+        order = in_turn(session, job.id)
+        machines = presence.machines_serving(session, WorkQueue.TRAIN)
+    ahead = order[: order.index(job.arguments["run"])]
+    if len(ahead) >= max(1, machines):
+        raise jobs.Wait(WaitReason.TURN, TURN_SECONDS, f"Waits for run {ahead[-1]}.")
+
+
+def in_turn(session: Session, job_id: int) -> list[int]:
+    """The open runs: as launched, but the nth of a sweep behind all runs that are no sweep's or its first to (n-1)th.
+
+    Those that wait for the disk hold nobody up; the one of `job_id` is always among them.
+    """
+    other = aliased(Run)
+    of_sweep = select(func.count()).where(other.sweep == Run.sweep, other.id < Run.id).scalar_subquery()
+    counted = or_(Job.id == job_id, Job.wait_reason.is_distinct_from(WaitReason.DISK))
+    statement = (
+        select(Run.id)
+        .join(Job, Job.arguments["run"].as_integer() == Run.id)
+        .where(Job.kind == "finetune", Job.state.in_(jobs.OPEN), counted)
+        .order_by(of_sweep, Job.id)
+    )
+    return list(session.scalars(statement))
+
+
+@contextmanager
+def only_one_here() -> Iterator[None]:
+    """A lock of this machine that ends with the worker, however that ends."""
+    path = settings().runs_path / f".{socket.gethostname()}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise jobs.Wait(WaitReason.TURN, TURN_SECONDS, "Waits for the run that trains on this machine.") from None
+        yield
+
+
+def room_lacking(folder: Path, parameters: int, checkpoints: int, freed: int = 0) -> str:
+    """How much more room so many checkpoints need, for people; empty where there is enough. `freed` are bytes that
+    belong to the run already.
+    """
+    needed = CHECKPOINT_BYTES * parameters * checkpoints + MARGIN
+    lacking = needed - shutil.disk_usage(folder).free - freed
+    return f"{lacking / 1e9:.1f} GB more room" if lacking > 0 else ""
