@@ -19,7 +19,7 @@ from workers.evaluating.features import Features, cache_name, features
 from workers.evaluating.few_shot import few_shot
 from workers.evaluating.metrics import Codes
 from workers.evaluating.probing import PRESETS, probe
-from workers.evaluation_sets import Item, open_picture
+from workers.evaluation_sets import IMPORTER_VERSION, Item, open_picture
 from workers.ml.encoder import Encoder as Network
 from workers.ml.vectors import Vectors
 from workers.outcome import Answers, Draw, Outcome, Skipped, classified, merged
@@ -73,7 +73,8 @@ def read_set(row: EvaluationSet, variant: str, items_sha256: str) -> Set:
 
 def features_of(network: Network, checksum: str, of: Set, items: Sequence[Item], progress: Progress) -> Features:
     """Features of items, from the cache as far as they are there."""
-    cache = None if of.is_fresh else folders.features_folder() / cache_name(network, checksum, content_of(of.root))
+    read_as = f"{IMPORTER_VERSION} {content_of(of.root)}"
+    cache = None if of.is_fresh else folders.features_folder() / cache_name(network, checksum, read_as)
     read = partial(open_picture, of.root, of.layout)
     at_least = 2 * network.image_size
     return features(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from app.evaluation import folders, metrics
-from app.evaluation.policies import DELONG, MCNEMAR, RANKS, Task
+from app.evaluation.policies import BOOTSTRAP, DELONG, DRAWS, MCNEMAR, RANKS, Task
 from app.tables import Evaluation
 from workers.evaluating.metrics import Statistic, area
 from workers.evaluating.statistics import Difference, delong, differences, mcnemar, means_of
@@ -31,7 +31,13 @@ def add(made: Against, task: Task, outcome: Outcome, peers: Sequence[Evaluation]
         compare = _searches if task is Task.RETRIEVAL else _answers
         for metric, found in compare(outcome, mine, other, seed).items():
             if found.p is not None and found.interval is not None:
-                row: list[float | str] = [found.value, found.interval.low, found.interval.high, found.p, found.test]
+                row: list[float | str] = [
+                    found.value,
+                    found.interval.low,
+                    found.interval.high,
+                    found.p,
+                    found.test or BOOTSTRAP,
+                ]
                 made.setdefault(metric, {})[str(peer.id)] = row
 
 
@@ -53,6 +59,7 @@ def _answers(outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str, 
         mean_statistic(truth, its, len(classes), ordered=ordered),
         groups,
         seed,
+        DRAWS,
     )
     if len(one) == len(its) == 1:
         right = [rows[0].predicted == truth for rows in (one, its)]
@@ -60,7 +67,7 @@ def _answers(outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str, 
         if len(classes) == 2 and min(np.bincount(truth, minlength=2)) > 1:
             scores = [np.array([row["scores"][1] for row in rows]) for rows in (mine, other)]
             tested = delong(truth == 1, *scores)
-            drawn = differences(_area(truth, scores[0]), _area(truth, scores[1]), groups, seed)["auroc"]
+            drawn = differences(_area(truth, scores[0]), _area(truth, scores[1]), groups, seed, DRAWS)["auroc"]
             found["auroc"] = replace(drawn, p=tested.p, test=DELONG)
     return found
 
@@ -79,7 +86,7 @@ def _draws_by_k(
     for at, k in enumerate(sorted(ks, reverse=True)):
         part = slice(at * each, (at + 1) * each)
         one, its = (mean_statistic(truth, _draws(rows, part), count) for rows in (mine, other))
-        for name, found in differences(one, its, groups, seed).items():
+        for name, found in differences(one, its, groups, seed, DRAWS).items():
             made[f"{name}.k{k}"] = found
     return made
 
@@ -99,7 +106,7 @@ def _searches(_outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str
             if not ranked:
                 continue
             one, its = (means_of(_by_rank(np.array([rows[at][name] for at in ranked]))) for rows in (mine, other))
-            for short, found in differences(one, its, groups, seed).items():
+            for short, found in differences(one, its, groups, seed, DRAWS).items():
                 made[f"{way}.{short}.{how}"] = found
     return made
 

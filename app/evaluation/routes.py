@@ -137,7 +137,8 @@ def wish_page(request: Request, session: Session, form: FormData, error: Invalid
 def report(request: Request, session: SessionDep, actor: DataReader) -> Response:
     context = {
         "report": report_of(request, session),
-        "asked": choice(request),
+        "baseline": choice(request).baseline,
+        "kept": [one for one in request.query_params.items() if one[0] in ("task", "metric", "protocols")],
         "m": metrics,
         "titles": TITLES,
         "unknown": literature.UNKNOWN,

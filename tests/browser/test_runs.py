@@ -49,7 +49,7 @@ def test_a_newcomer_starts_the_practice_run_sees_its_curve_and_cancels_it(sign_i
     assert has_curve(page, "#curve-loss")
     expect(page.locator("text=/Epoch 1 of 12, step [1-9]/")).to_be_visible(timeout=MINUTES)
     page.click("text=Cancel run")
-    expect(page.locator(".note", has_text="The running epoch is lost")).to_be_visible()
+    expect(page.locator(".note", has_text="Cancel run 1?")).to_be_visible()
     page.click("button:has-text('Cancel run 1')")
     expect(page.locator(".badge", has_text="Cancelled")).to_be_visible(timeout=MINUTES)
     expect(page.locator("#live[hx-trigger]")).to_have_count(0)

@@ -143,7 +143,8 @@ def test_the_list_shows_run_snapshot_and_figures_and_the_page_how_they_were_take
     assert 'href="/snapshots/1">snapshot v0001</a>' in page
     assert page.count("50.0\N{NO-BREAK SPACE}%") == 4  # two models, R@10 of both directions and zero-shot
     page = elm.get(f"/models/{first.id}").text
-    for part in ("recipe IP-CLIP&#39;s start point, best epoch 2", "62.5\N{NO-BREAK SPACE}%", "nothing of pathology", ">CLIP</a>"):
+    recipe = "recipe IP-CLIP&#39;s start point, best epoch 2"
+    for part in (recipe, "62.5\N{NO-BREAK SPACE}%", "nothing of pathology", ">CLIP</a>"):
         assert part in page, part
     assert f'action="/models/{first.id}/delete"' not in page
     assert "while something stands on it: run" in page

@@ -127,13 +127,13 @@ def test_the_p_values_of_a_model_are_corrected_over_the_sets_that_it_is_compared
     assert not any(cell.difference.is_sure for cell in cells if cell.difference)
 
 
-@pytest.mark.parametrize(("sets", "decides"), [(249, True), (250, False)])
+@pytest.mark.parametrize(("sets", "decides"), [(250, True), (251, False)])
 def test_more_sets_than_the_draws_can_decide_are_said(sets: int, decides: bool) -> None:
     difference = matrix.Difference(0.9, 0.8, 1.0, 2 / 10_001, True, BOOTSTRAP)
     cells = [matrix.Cell(None, 0.9, 0.8, 1.0, difference=difference)] * sets  # type: ignore[arg-type]
     row = matrix.Row(1, "ours", False, False, cells, None)
     said = matrix.Matrix(Task.ZERO_SHOT, "macro_f1", rows=[row]).is_beyond
-    assert said == ("" if decides else "Among 250 sets a difference can't be decided by 10,000 draws.")
+    assert said == ("" if decides else "Among 251 sets a difference can't be decided by 10,000 draws.")
 
 
 @pytest.mark.parametrize("p", [[], [0.04], [0.01, 0.04, 0.03, 0.005], [0.5, 0.9, 1.0], [0.02, 0.02]])

@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.evaluation import actions, queries, wordings
+from app.evaluation.planning import wording_layout
 from app.tables import ClassPrompts
 from tests.evaluation.made import make_evaluation, make_set, make_wording
 from tests.factories import make_encoder

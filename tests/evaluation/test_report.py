@@ -66,6 +66,30 @@ def test_the_latex_is_escaped_and_a_table_a_task(measured: tuple[int, int], sign
     assert "\\textbf{80.0}$^{*}$ (70.0 to 90.0)" in tex
 
 
+def test_a_set_that_is_not_as_published_is_marked_in_every_form_of_the_report(
+    session: Session, sign_in: SignIn
+) -> None:
+    on, as_published = make_set(session), make_set(session, "BACH", "bach")
+    on.report = on.report | {"differences": ["ADI has 9 pictures, 10 are published."]}
+    for chosen in (on, as_published):
+        make_evaluation(session, make_encoder(session), chosen)
+    client = sign_in("fir")
+    rows = csv.DictReader(io.StringIO(client.get("/evaluation/report.csv").text))
+    assert {row["set"]: row["remarks"] for row in rows} == {"Kather": "not as published", "BACH": ""}
+    (caption,) = re.findall(r"\\caption\{(.*)\}", client.get("/evaluation/report.tex").text)
+    assert caption.endswith("interval. Kather (as published, wording 1): not as published.")
+
+
+def test_the_model_that_others_are_compared_with_is_chosen_on_the_report(
+    measured: tuple[int, int], sign_in: SignIn
+) -> None:
+    client = sign_in("fir")
+    page = client.get(f"/evaluation/report?baseline={measured[0]}&task=zero_shot").text
+    assert re.search(rf'<option value="{measured[0]}" selected>CLIP_B/32 &amp; more</option>', page)
+    assert '<input type="hidden" name="task" value="zero_shot">' in page
+    assert 'name="task"' not in client.get("/evaluation/report").text
+
+
 @pytest.mark.parametrize("evil", ["\\input{/etc/passwd}", "50% $x^2$ #1 ~a_b&c {d}", "a\x07b\nc", "<>"])
 def test_no_name_can_be_a_command_of_latex(evil: str) -> None:
     said = reports.escaped(evil)

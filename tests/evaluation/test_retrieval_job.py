@@ -1,5 +1,6 @@
 """Retrieval on a snapshot's held-out pairs, and items of a set that a model has seen in training."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,8 +11,9 @@ from app.accounts.policies import SYSTEM
 from app.curation import moves
 from app.db import transaction
 from app.evaluation import actions, folders, passport, queries, shown
-from app.evaluation.planning import Wish
+from app.evaluation.planning import Wish, pool_digest
 from app.evaluation.policies import Settings, Task
+from app.evaluation.queries import Pair
 from app.snapshots import building
 from app.snapshots import queries as snapshots
 from app.storage import blobs
@@ -21,6 +23,8 @@ from tests.evaluation.test_evaluate_job import evaluated, read
 from tests.factories import make_encoder, make_person, make_picture
 from tests.snapshots.test_snapshot_job import accepted, snapshot
 from workers import contaminated
+from workers.ml.retrieval import caption_label
+from workers.retrieving import labels_of
 
 
 @pytest.fixture
@@ -122,3 +126,15 @@ def test_why_nothing_was_looked_for_is_said_as_far_as_it_is_known(session: Sessi
     assert not any(queries.only_practised(session, one.id) for one in (untrained, ours, others))
     session.refresh(untrained)
     assert contaminated.why_not(untrained) == "drawn was not trained: its weights are random."
+
+
+def test_a_pool_with_another_picture_caption_or_group_is_another_column() -> None:
+    pair = Pair("1", 1, "a" * 64, "Naevus", "a1", 1, None)
+    others = [replace(pair, sha256="b" * 64), replace(pair, caption="Melanoma"), replace(pair, group_id=3)]
+    assert len({pool_digest([one]) for one in (pair, *others)}) == 4
+    assert pool_digest([pair]) != pool_digest([pair, pair])
+
+
+def test_captions_that_differ_by_case_and_blanks_are_positives_of_each_other() -> None:
+    one, other = (Pair(str(k), k, "a", text, f"a{k}", k, None) for k, text in enumerate(("A  naevus\n", "a Naevus")))
+    assert set(labels_of(one)) & set(labels_of(other)) == {caption_label("a naevus")}

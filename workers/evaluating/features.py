@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from app.publish import publish_file
-from workers.evaluation_sets import IMPORTER_VERSION
 from workers.ml.encoder import Encoder, NotFinite
 from workers.ml.vectors import Vectors
 
@@ -84,7 +83,7 @@ def cache_name(network: Encoder, checksum: str, set_digest: str) -> str:
     ids are hashes of the bytes themselves, it may be any constant. Random weights are told apart by the model's name.
     """
     parts = [network.name, checksum, network.quick_gelu, set_digest, asdict(preprocessing(network))]
-    said = json.dumps([*parts, versions(), IMPORTER_VERSION], sort_keys=True)
+    said = json.dumps([*parts, versions()], sort_keys=True)
     return sha256(said.encode()).hexdigest()[:32]
 
 

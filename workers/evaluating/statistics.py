@@ -12,9 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
 from statsmodels.stats.inter_rater import fleiss_kappa
 from statsmodels.stats.proportion import proportion_confint
 
-from app.evaluation.policies import BOOTSTRAP, DRAWS
-
-RESAMPLES = 1_000
+RESAMPLES, TESTING = 1_000, 10_000  # for an interval, and for a p that is corrected
 AT_ONCE = 4_000_000  # weights in memory
 SURE = 0.95
 
@@ -33,12 +31,15 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """One model less the other on the same items, its interval, and two-sided p that there is none, by `test`."""
+    """One model less the other on the same items, its interval, and two-sided p that there is none.
+
+    `test` is what gave p, where that is no bootstrap.
+    """
 
     value: float
     interval: Interval | None
     p: float | None
-    test: str = BOOTSTRAP
+    test: str = ""
 
 
 # --- bootstrap ----------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ def intervals(
 
 
 def differences(
-    one: Statistic, other: Statistic, groups: Sequence[Hashable], seed: int, resamples: int = DRAWS
+    one: Statistic, other: Statistic, groups: Sequence[Hashable], seed: int, resamples: int = TESTING
 ) -> dict[str, Difference]:
     """Paired bootstrap of `one` less `other`, which are statistics of the same items [n] in the same order.
 

@@ -31,7 +31,8 @@ class Recognised:
 
     `classes` are the keys in the catalogue's order. `variants` are the splits by name. `skipped` is (path or id, why)
     of every file that is no item, `missing` what labels name and the folder lacks, `warnings` the known traps that
-    apply. `templates` are a wording that the set brings. `differences` say where counts are not those of the published set: evaluate only when told to go on.
+    apply. `differences` say where counts are not those of the published set: evaluate only when told to go on.
+    `templates` are a wording that the set brings.
     """
 
     layout: str

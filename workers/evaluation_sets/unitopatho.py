@@ -19,7 +19,7 @@ def read(folder: Folder) -> Found:
     for split, table in tables.items():
         for row in labels.rows(folder, table, ("image_id", "top_label")):
             label, named = _label(row["top_label"]), row["image_id"]
-            file = folder.named(f"{label}/{named}")
+            file = folder.named(f"{label}/{named}") or folder.named(named)
             agrees = file and label == file.split("/")[-2]
             said = f"{row['top_label']}, its folder another class"
             listed.add(named, file, label if agrees else None, split, said, _slide(named))
