@@ -34,7 +34,7 @@ def fill(models: int) -> tuple[int, float]:
 
     from app.db import transaction
     from app.evaluation import queries
-    from app.evaluation.policies import Task
+    from app.evaluation.policies import BOOTSTRAP, Task
     from tests.evaluation.made import figures, make_evaluation, make_set, make_wording
     from tests.factories import make_encoder
 
@@ -43,12 +43,12 @@ def fill(models: int) -> tuple[int, float]:
         wording = make_wording(session)
         sets = [make_set(session, f"set {number}") for number in range(SETS)]
         encoders = [make_encoder(session) for _ in range(models)]
-        before: dict[int, dict[str, list[float]]] = {on.id: {} for on in sets}
+        before: dict[int, dict[str, list[float | str]]] = {on.id: {} for on in sets}
         for encoder, on in product(encoders, sets):
             metrics: dict[str, Any] = figures(lot.uniform(0.2, 0.9), 7_180)
             metrics |= {"against": {"accuracy": dict(before[on.id]), "macro_f1": dict(before[on.id])}}
             made = make_evaluation(session, encoder, on, metrics=metrics, wording=wording)
-            before[on.id][str(made.id)] = [lot.gauss(0, 0.1), -0.1, 0.1, lot.random()]
+            before[on.id][str(made.id)] = [lot.gauss(0, 0.1), -0.1, 0.1, lot.random(), BOOTSTRAP]
         baseline = encoders[0].id
     with transaction() as session:
         p50, _ = timed(lambda: queries.measured(session, Task.ZERO_SHOT, "accuracy", baseline), 20)
