@@ -213,7 +213,8 @@ def trained(job: RunningJob, plan: Plan, watch: Watch) -> None:
             if time.monotonic() >= next_look:
                 _refuse_withdrawn(plan)
                 memory, on_gpu = trainer.memory(), _gpu_memory(plan)
-                next_look = time.monotonic() + LOOK_SECONDS
+                # until the first step there is nothing to slow down, and its memory grows fast
+                next_look = time.monotonic() + (LOOK_SECONDS if watch.first_step_at else PAUSE)
             used = None if on_gpu is None or before is None else max(0, on_gpu - before)
             is_copied = _copied(watch, memory, used)
             if is_copied and (code is not None or watch.not_finite is not None or _is_stuck(plan, watch)):
