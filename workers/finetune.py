@@ -260,8 +260,14 @@ def _look_around(plan: Plan, watch: Watch) -> None:
 
 
 def _is_stuck(plan: Plan, watch: Watch) -> bool:
-    """Whether it was silent for so long that it never will go on. Gathered steps are logged as one."""
+    """Whether it was silent for so long that it never will go on.
+
+    Gathered steps are logged as one. A validation logs nothing; one process does it, in less than the time that it
+    takes for training on as many pairs.
+    """
     limit = STILL_SECONDS * plan.source.settings.accumulate
+    if watch.is_between_epochs:
+        limit += plan.data.val_pairs * plan.processes / watch.pairs_per_second
     return watch.moved_at is not None and time.monotonic() - watch.moved_at > limit
 
 

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session, aliased
-
 from app import jobs, presence
 from app.config import settings
 from app.db import transaction
 from app.jobs import RunningJob
-from app.tables import Job, Run, WaitReason, WorkQueue
+from app.tables import WaitReason, WorkQueue
+from app.training import queries
 from app.training.estimates import CHECKPOINT_BYTES
 
 TURN_SECONDS, DISK_SECONDS = 5, 60
@@ -24,28 +22,10 @@ MARGIN = 200_000_000
 def wait_for_turn(job: RunningJob) -> None:
     """As many runs train as machines serve the queue. Raises Wait until it is this one's turn."""
     with transaction() as session:
-        order = in_turn(session, job.id)
+        ahead = queries.ahead(session, job.arguments["run"])
         machines = presence.machines_serving(session, WorkQueue.TRAIN)
-    ahead = order[: order.index(job.arguments["run"])]
     if len(ahead) >= max(1, machines):
-        raise jobs.Wait(WaitReason.TURN, TURN_SECONDS, f"Waits for run {ahead[-1]}.")
-
-
-def in_turn(session: Session, job_id: int) -> list[int]:
-    """The open runs: as launched, but the nth of a sweep behind all runs that are no sweep's or its first to (n-1)th.
-
-    Those that wait for the disk hold nobody up; the one of `job_id` is always among them.
-    """
-    other = aliased(Run)
-    of_sweep = select(func.count()).where(other.sweep == Run.sweep, other.id < Run.id).scalar_subquery()
-    counted = or_(Job.id == job_id, Job.wait_reason.is_distinct_from(WaitReason.DISK))
-    statement = (
-        select(Run.id)
-        .join(Job, Job.arguments["run"].as_integer() == Run.id)
-        .where(Job.kind == "finetune", Job.state.in_(jobs.OPEN), counted)
-        .order_by(of_sweep, Job.id)
-    )
-    return list(session.scalars(statement))
+        raise jobs.Wait(WaitReason.TURN, TURN_SECONDS, f"Waits for run {ahead[-1].run.id}.")
 
 
 @contextmanager

@@ -47,6 +47,7 @@ class Watch:
         self.last_step = -1
         self.not_finite: int | None = None
         self.first_step_at: float | None = None
+        self.pairs_per_second = math.inf  # as it last logged
         self.peak_memory = 0
         self.peak_gpu_memory: int | None = None
         self.trained_seconds = 0.0
@@ -147,6 +148,7 @@ class Watch:
                 self.not_finite = number
                 break
             self.last_step = number
+            self.pairs_per_second = steps[number].pairs_per_second or math.inf
             self.first_step_at = self.first_step_at or time.monotonic()
         written = [step for step in steps.values() if step.is_finite and step.step <= self.last_step]
         used = {"memory": memory, "gpu_memory": gpu_memory}
@@ -183,6 +185,11 @@ class Watch:
         self.job.done = self.last_step + 1
         epoch = min(self.job.done // self.started["steps_per_epoch"] + 1, self.settings.epochs)
         self.job.message = f"Epoch {epoch} of {self.settings.epochs}"
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Whether the next thing to come is a validation or a save, not a step."""
+        return bool(self.started) and (self.last_step + 1) % self.started["steps_per_epoch"] == 0
 
     @property
     def best_epoch(self) -> int | None:

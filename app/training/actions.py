@@ -22,11 +22,11 @@ LAUNCH_LOCK = 20423
 def launch(session: Session, actor: Actor, new: NewRun, *, confirmed: bool = False) -> list[Run]:
     """Queues a run, or one for each value of its sweep. An equal one that waits or runs is returned instead.
 
-    `confirmed` by someone who read that the base's licence reaches the data. Raises Invalid with what speaks
+    `confirmed` by someone who read that a licence reaches what is made so. Raises Invalid with what speaks
     against it, by the form's fields.
     """
     plan = plans.plan(session, new)
-    errors = dict(plan.errors) | plans.unconfirmed(plan.base, confirmed=confirmed)
+    errors = dict(plan.errors) | plans.unconfirmed(plan, confirmed=confirmed)
     if errors:
         raise Invalid(" ".join(dict.fromkeys(errors.values())), fields=errors)
     session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))  # a double click launches once

@@ -44,12 +44,23 @@ class Compared:
 
 @dataclass(frozen=True)
 class Row:
-    """A figure or setting of each run: its value for a script, and as a page shows it."""
+    """A figure or setting of each run: its value for a script, and as a page shows it.
+
+    `signed` says a difference of two values in words, where one means something.
+    """
 
     label: str
     values: list[Any]
     cells: list[str]
     best: int | None = None
+    signed: Callable[[float], str] | None = None
+
+    @property
+    def difference(self) -> str:
+        """The first run's figure less the second's; empty unless both have one."""
+        if self.signed is None or len(self.values) != 2 or None in self.values:
+            return ""
+        return self.signed(self.values[0] - self.values[1]).replace("-", "−")
 
     @property
     def differs(self) -> bool:
@@ -61,9 +72,15 @@ def rows(runs: Sequence[Compared]) -> list[Row]:
     return [*_start(runs), *_figures(runs), *_settings(runs)]
 
 
-def _row(runs: Sequence[Compared], label: str, value: Callable[[Compared], Any], shown: Callable[[Any], str]) -> Row:
+def _row(
+    runs: Sequence[Compared],
+    label: str,
+    value: Callable[[Compared], Any],
+    shown: Callable[[Any], str],
+    signed: Callable[[float], str] | None = None,
+) -> Row:
     values = [value(one) for one in runs]
-    return Row(label, values, [NOTHING if one is None else shown(one) for one in values])
+    return Row(label, values, [NOTHING if one is None else shown(one) for one in values], signed=signed)
 
 
 def _start(runs: Sequence[Compared]) -> list[Row]:
@@ -78,13 +95,13 @@ def _figures(runs: Sequence[Compared]) -> list[Row]:
     metrics = {LOSS: "Validation loss"} | dict(RECALLS)
     return [
         *(_metric(runs, name, label) for name, label in metrics.items()),
-        _row(runs, "R@10, image to text, strict", lambda one: _strict(one, "image_to_text"), _share),
-        _row(runs, "R@10, text to image, strict", lambda one: _strict(one, "text_to_image"), _share),
-        _row(runs, "Knew of drawn shapes before", lambda one: _known(one, "before"), _share),
-        _row(runs, "Knows of drawn shapes after", lambda one: _known(one, "after"), _share),
+        _row(runs, "R@10, image to text, strict", lambda one: _strict(one, "image_to_text"), _share, _points),
+        _row(runs, "R@10, text to image, strict", lambda one: _strict(one, "text_to_image"), _share, _points),
+        _row(runs, "Knew of drawn shapes before", lambda one: _known(one, "before"), _share, _points),
+        _row(runs, "Knows of drawn shapes after", lambda one: _known(one, "after"), _share, _points),
         _row(runs, "Best epoch", lambda one: one.shown.run.best_epoch, thousands),
         _row(runs, "Epochs done", lambda one: len(one.epochs), thousands),
-        _row(runs, "Pairs a second", lambda one: one.speed, lambda speed: thousands(round(speed))),
+        _row(runs, "Pairs a second", lambda one: one.speed, lambda speed: thousands(round(speed)), "{:+,.0f}".format),
         _row(runs, "Time", lambda one: one.seconds, duration),
         _row(runs, "Most memory", lambda one: one.memory, bytes_size),
     ]
@@ -92,6 +109,11 @@ def _figures(runs: Sequence[Compared]) -> list[Row]:
 
 def _share(value: float) -> str:
     return percent(value, 1)
+
+
+def _points(difference: float) -> str:
+    """Of two shares, in percentage points."""
+    return f"{100 * difference:+.1f}"
 
 
 def _strict(one: Compared, way: str) -> float | None:
@@ -115,7 +137,7 @@ def _metric(runs: Sequence[Compared], name: str, label: str) -> Row:
         runs,
         f"{label}, best epoch",
         lambda one: one.best.metrics.get(name) if one.best else None,
-        (lambda value: f"{value:.3f}") if is_loss else _share,
+        *(("{:.3f}".format, "{:+.3f}".format) if is_loss else (_share, _points)),
     )
     known = [value for value in row.values if value is not None]
     asked = {_asked(one, is_loss) for one, value in zip(runs, row.values, strict=True) if value is not None}

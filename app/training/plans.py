@@ -48,7 +48,7 @@ class Plan:
     """`errors` are by the form's fields; a run with any is not launched. `cautions` are noted on the run.
 
     `beyond` are captions longer than CLIP reads, where that was counted; `context` are the tokens that this network
-    reads; `command` is what would be started.
+    reads; `command` is what would be started; `reaching` are the models whose licence reaches what is made of this.
     """
 
     snapshot: Snapshot | None
@@ -63,6 +63,7 @@ class Plan:
     free_disk: int
     queue: QueueState
     command: str
+    reaching: list[str]
     ahead: list[queries.ShownRun] = field(default_factory=list)
 
 
@@ -106,16 +107,23 @@ def plan(session: Session, new: NewRun) -> Plan:
         context=architectures.context(config),
         free_disk=shutil.disk_usage(settings().home_path).free,
         queue=next(queue for queue in queue_states(session) if queue.queue is WorkQueue.TRAIN),
+        reaching=_reaching(base, snapshot),
         command=_command(new.settings, start, data, folder, device or "cpu", processes),
         ahead=queries.ahead(session),
     )
 
 
-def unconfirmed(base: Encoder | None, *, confirmed: bool) -> dict[str, str]:
-    """What someone must have read who starts from a model whose licence reaches what is made with it."""
-    if base is None or not base.reaches_data or confirmed:
+def unconfirmed(plan: Plan, *, confirmed: bool) -> dict[str, str]:
+    """What someone must have read who trains on what a licence reaches."""
+    if not plan.reaching or confirmed:
         return {}
-    return {"confirmed": f"{REACH} Tick this to go on."}
+    return {"confirmed": f"{' and '.join(plan.reaching)}: {REACH} Tick this to go on."}
+
+
+def _reaching(base: Encoder | None, snapshot: Snapshot | None) -> list[str]:
+    """The model that it starts from and those that selected its pairs, where their licence reaches what is made so."""
+    selected = snapshot_queries.reaching(snapshot) if snapshot else []
+    return sorted({*selected, *([base.name] if base and base.reaches_data else [])})
 
 
 def _snapshot(session: Session, number: int | None) -> Snapshot | None:

@@ -11,7 +11,7 @@ from app import jobs
 from app.encoders import queries as encoder_queries
 from app.errors import NotFound
 from app.snapshots import queries as snapshot_queries
-from app.tables import Encoder, EncoderKind, Job, JobState, Run, RunEpoch, RunStep, Snapshot, User
+from app.tables import Encoder, EncoderKind, Job, JobState, Run, RunEpoch, RunStep, Snapshot, User, WaitReason
 from app.training.estimates import Rate
 from app.training.settings import TrainingSettings
 
@@ -204,12 +204,27 @@ def next_id(session: Session) -> int:
     return (session.scalar(select(func.max(Run.id))) or 0) + 1
 
 
-def ahead(session: Session, job_id: int | None = None) -> list[ShownRun]:
-    """The open runs before a job, oldest first; without one, all that are open."""
-    statement = _shown().where(Job.state.in_(jobs.OPEN)).order_by(Job.id)
-    if job_id is not None:
-        statement = statement.where(Job.id < job_id)
-    return [ShownRun(*row) for row in session.execute(statement)]
+def in_turn(session: Session, run_id: int | None = None) -> list[int]:
+    """The open runs: as launched, but the nth of a sweep behind all runs that are no sweep's or its first to (n-1)th.
+
+    Those that wait for the disk hold nobody up; `run_id` is always among them if it is open.
+    """
+    other = aliased(Run)
+    of_sweep = select(func.count()).where(other.sweep == Run.sweep, other.id < Run.id).scalar_subquery()
+    counted = or_(Run.id == run_id, Job.wait_reason.is_distinct_from(WaitReason.DISK))
+    statement = (
+        select(Run.id)
+        .join(Job, Job.arguments["run"].as_integer() == Run.id)
+        .where(Job.kind == "finetune", Job.state.in_(jobs.OPEN), counted)
+        .order_by(of_sweep, Job.id)
+    )
+    return list(session.scalars(statement))
+
+
+def ahead(session: Session, run_id: int | None = None) -> list[ShownRun]:
+    """The runs whose turn comes before an open one's; without one, all that are in turn."""
+    order = in_turn(session, run_id)
+    return several(session, order if run_id is None else order[: order.index(run_id)])
 
 
 def pace(session: Session, run: Run) -> float | None:

@@ -17,7 +17,7 @@ from app.web.filters import bytes_size, duration, percent
 if TYPE_CHECKING:  # what the other commands of the shell need not load
     from app.training.plans import NewRun, Plan
 
-Confirmed = Annotated[bool, typer.Option("--confirm-licence", help="You know that its licence reaches the data.")]
+Confirmed = Annotated[bool, typer.Option("--confirm-licence", help="You know that a licence reaches what is made.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take and the command; start nothing.")]
 
 

@@ -60,6 +60,18 @@ def test_equal_figures_have_no_best(session: Session) -> None:
     assert (found.best, found.differs) == (None, False)
 
 
+def test_two_runs_stand_beside_their_difference_where_one_means_something(session: Session, admin: TestClient) -> None:
+    good = make_run(session)
+    bad = make_run(session, settings=replace(SCRATCH, seed=1), worse=0.5)
+    none = make_run(session, settings=replace(SCRATCH, seed=2), epochs=0, state=JobState.FAILED)
+    loss, recall = "Validation loss, best epoch", "R@10, image to text, best epoch"
+    assert row(session, loss, good.id, bad.id).difference == "−0.500"
+    assert float(row(session, recall, good.id, bad.id).difference) > 0
+    assert row(session, "Seed", good.id, bad.id).difference == ""
+    assert row(session, loss, good.id, none.id).difference == row(session, loss, good.id).difference == ""
+    assert "−0.500" in admin.get(f"/runs/compare?run={good.id}&run={bad.id}").text
+
+
 def test_a_run_without_a_figure_has_a_dash_and_is_not_the_best(session: Session) -> None:
     none = make_run(session, epochs=0, state=JobState.FAILED)
     some = make_run(session, settings=replace(SCRATCH, seed=1))

@@ -24,6 +24,7 @@ from app.tables import (
     SnapshotMember,
     WaitReason,
 )
+from app.training import queries
 from app.training.command import Data
 from app.training.estimates import CHECKPOINT_BYTES
 from app.training.folders import folder_of
@@ -177,22 +178,28 @@ def test_runs_take_turns_in_the_order_of_their_jobs(own_home: Path) -> None:
     assert waiting.message == f"Waits for run {first.id}."
 
 
-def turns(job: Job) -> list[int]:
+def turns(run_id: int | None = None) -> list[int]:
     with transaction() as session:
-        return training_turns.in_turn(session, job.id)
+        return queries.in_turn(session, run_id)
+
+
+def ahead(run_id: int) -> list[int]:
+    with transaction() as session:
+        return [one.run.id for one in queries.ahead(session, run_id)]
 
 
 def test_a_sweep_holds_nobody_up_and_neither_does_a_run_that_waits_for_the_disk(own_home: Path) -> None:
     swept = [launch(SHORT) for _ in range(3)]
     with transaction() as session:
         session.execute(update(Run).values(sweep=swept[0][0].id))
-    single, job = launch(SHORT)
+    single, _ = launch(SHORT)
     first, second, third = (run.id for run, _ in swept)
-    assert turns(job) == [first, single.id, second, third]
+    assert turns() == [first, single.id, second, third]
+    assert ahead(second) == [first, single.id]  # as its page says
     with transaction() as session:
         session.execute(update(Job).where(Job.id == swept[0][1].id).values(wait_reason=WaitReason.DISK))
-    assert turns(job) == [single.id, second, third]
-    assert turns(swept[0][1]) == [first, single.id, second, third]
+    assert turns() == [single.id, second, third]
+    assert turns(first) == [first, single.id, second, third]
 
 
 def test_one_run_at_a_time_trains_on_a_machine(own_home: Path) -> None:

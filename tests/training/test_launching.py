@@ -178,6 +178,16 @@ def test_a_licence_that_reaches_the_data_must_be_confirmed(session: Session) -> 
     assert len(actions.launch(session, SYSTEM, new, confirmed=True)) == 1
 
 
+def test_a_snapshot_that_such_a_model_selected_must_be_confirmed_too(session: Session) -> None:
+    snapshot, base = make_built_snapshot(session), make_clip(session)
+    selected = {"stage": "domain", "encoder": "CONCH", "licence": "CC BY-NC-ND 4.0", "reaches_data": True}
+    snapshot.report = snapshot.report | {"filtered_by": [selected]}
+    session.flush()
+    new = NewRun(snapshot.number, base.id, "", "plip", SMALL)
+    assert refused(session, new)["confirmed"].startswith("CONCH: ")
+    assert len(actions.launch(session, SYSTEM, new, confirmed=True)) == 1
+
+
 @pytest.mark.parametrize("name", ["", "ViT-B-99", "../secret.json", "xlm-roberta-base-ViT-B-32"])
 def test_a_network_that_can_t_be_made_here_is_refused(session: Session, name: str) -> None:
     assert set(refused(session, replace(PRACTICE, architecture=name))) == {"architecture"}

@@ -14,6 +14,7 @@ from app import jobs
 from app.db import transaction
 from app.jobs import RunningJob
 from app.tables import Run, RunEpoch, RunStep
+from app.training.command import Data
 from app.training.folders import folder_of
 from tests.training.running import launch
 from tests.training.shards import QUICK
@@ -162,6 +163,28 @@ def test_only_epochs_that_are_new_are_written(watch: Watch, monkeypatch: pytest.
     validate(watch, 2, 3.0)
     watch.copy(0, None)
     assert written == [1, 2]
+
+
+def test_a_validation_may_be_silent_for_as_long_as_training_on_its_pairs_would_take(
+    watch: Watch, job: RunningJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "STILL_SECONDS", 10)
+    data = Data("train-{000..001}.tar", "val-000.tar", (8, 8), 200)
+    plan = finetune.Plan(finetune.source_of(job), data, "cpu", 1)
+    say(watch, 0)
+    with SummaryWriter(str(watch.folder / "tensorboard")) as writer:
+        log(writer, 0, 4.0)
+        watch.copy(0, None)
+        rate = watch.pairs_per_second
+        assert watch.moved_at is not None
+        watch.moved_at -= 11
+        assert finetune._is_stuck(plan, watch)  # within an epoch
+        log(writer, 1, 3.0)
+        watch.copy(0, None)
+    watch.moved_at -= 11
+    assert not finetune._is_stuck(plan, watch)
+    watch.moved_at -= 200 / rate
+    assert finetune._is_stuck(plan, watch)
 
 
 def test_peaks_and_the_seconds_of_every_trainer_add_up_in_the_runs_report(watch: Watch, job: RunningJob) -> None:
