@@ -21,8 +21,10 @@ run: setup ## Start everything, without samples
 
 setup: .venv/.packages .venv/.static ## Install what is missing into .venv and static/node_modules
 
+# Three at once on two cores: a test that waits for a process leaves its core to another. Bytecode is written even
+# where the environment forbids it, or each of the hundred processes that the tests start would compile the app.
 test: setup browser ## Run the tests (ARGS="-k word" to choose)
-	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: setup compose-check ## Check style, types, imports, templates and migrations
 	$(BIN)/ruff check .

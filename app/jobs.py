@@ -299,10 +299,17 @@ def claim(job_id: int) -> RunningJob | None:
 
 
 def last_line(error: BaseException) -> str:
-    """What a person is told of an exception: an error of ours speaks for itself; else its last line."""
+    """What a person is told of an exception: an error of ours speaks for itself; else its last line.
+
+    It may quote a hostile file, and holds no character that PostgreSQL refuses: the job could not be ended with it.
+    """
     if isinstance(error, AppError):
-        return f"{error.message} {error.what_next}".strip()
-    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1][:500]
+        said = f"{error.message} {error.what_next}".strip()
+    elif isinstance(error, MemoryError):
+        said = "The memory was not enough. Close what else needs it, then try again; what is done is kept."
+    else:
+        said = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1][:500]
+    return said.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 # --- asking, from pages and the CLI --------------------------------------------------------------

@@ -16,6 +16,8 @@ for name in list(os.environ):
     if name.startswith("IPATH_") or name in ("DATABASE_URL", "REDIS_URL"):
         del os.environ[name]
 os.environ["IPATH_HOME"] = tempfile.mkdtemp(prefix="ipath-test-")
+# Before torch is imported, here or in a child: tests run side by side, and threads that wait for a core spin on it.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from app import config, db, storage  # noqa: E402
 from app.accounts import actions  # noqa: E402
@@ -27,6 +29,12 @@ pytest_plugins = ["tests.web_client"]
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["IPATH_HOME"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start processes come first: they take longest, and no core should wait for one of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("process")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -73,12 +81,15 @@ def session(engine: Engine) -> Iterator[Session]:
 
 
 @pytest.fixture
-def fresh_database(server: services.Server) -> Iterator[Callable[[], str]]:
-    """`fresh_database()` gives the URL of a migrated database for other processes, dropped after the test."""
+def fresh_database(server: services.Server) -> Iterator[Callable[..., str]]:
+    """`fresh_database()` gives the URL of a migrated database for other processes, dropped after the test.
+
+    `fresh_database(url)` is a copy of the one at `url`.
+    """
     made: list[str] = []
 
-    def create() -> str:
-        made.append(server.create())
+    def create(like: str = "") -> str:
+        made.append(server.create(like))
         return made[-1]
 
     yield create

@@ -37,9 +37,12 @@ class Server:
     def __init__(self, admin: URL) -> None:
         self.admin = admin
 
-    def create(self) -> str:
-        """The URL of a new database with every table in it and no rows but the migrations' own."""
-        template = self._template()
+    def create(self, like: str = "") -> str:
+        """The URL of a new database with every table in it and no rows but the migrations' own.
+
+        Or of a copy of the one at the URL `like`, to which nobody may be connected.
+        """
+        template = make_url(like).database if like else self._template()
         name = f"test_{os.getpid()}_{next(numbers)}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return self._url(name)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import httpx2 as httpx
 import psutil
 import pytest
 import typer.main
+from safetensors.torch import save_file
 from sqlalchemy.orm import Session
 from typer.core import TyperGroup
 from typer.testing import CliRunner
@@ -25,6 +27,7 @@ from app.curation import actions, leases
 from app.tables import Candidate
 from tests.browser.conftest import free_port
 from tests.curation.test_decide import decision
+from tests.encoders.models import TINY, tiny_state
 from tests.factories import make_person, make_picture
 from tests.intake.importing import add_post
 
@@ -58,7 +61,7 @@ class Shell:
     def run(self, *argv: object, code: int = 0) -> str:
         """What the command prints; the test fails on another exit code."""
         process = self.start(*argv)
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=240)
         assert process.returncode == code, stdout + stderr
         return stdout if code in (0, 1) and stdout else stderr
 
@@ -95,23 +98,28 @@ def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def imports(shell: Shell, posts: Path) -> list[dict[str, int]]:
-    """What two imports of one folder say while no server runs."""
-    return [shell.json("import", posts / "path_demo_01", "--consent", "agreed") for _ in range(2)]
+def imported(shell: Shell, posts: Path) -> dict[str, int]:
+    """What an import says while no server runs."""
+    return import_posts(shell, posts)
+
+
+def import_posts(shell: Shell, posts: Path) -> dict[str, int]:
+    found: dict[str, int] = shell.json("import", posts / "path_demo_01", "--consent", "agreed")
+    return found
 
 
 @pytest.fixture(scope="module")
-def served(shell: Shell, imports: object) -> Iterator[None]:
+def served(shell: Shell, imported: object) -> Iterator["subprocess.Popen[str]"]:
     """`ipath serve` on the home that was imported into, until it answers."""
     process = shell.start("serve")
     until(lambda: answers(shell.url) or process.poll() is not None)
     assert process.poll() is None, process.communicate()
-    yield
+    yield process
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
 
 
-def until(what: Callable[[], bool], seconds: float = 60) -> None:
+def until(what: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "it took too long"
@@ -138,9 +146,10 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
     assert "Usage:" in told.output
 
 
-def test_importing_the_same_files_again_changes_nothing(imports: list[dict[str, int]]) -> None:
-    first, again = imports
-    assert first == {"import": first["import"], "taken": POSTS, "updated": 0, "unchanged": 0, "refused": 0}
+@pytest.mark.usefixtures("served")
+def test_importing_the_same_files_again_changes_nothing(shell: Shell, posts: Path, imported: dict[str, int]) -> None:
+    assert imported == {"import": imported["import"], "taken": POSTS, "updated": 0, "unchanged": 0, "refused": 0}
+    again = import_posts(shell, posts)
     assert again == {"import": again["import"], "taken": 0, "updated": 0, "unchanged": POSTS, "refused": 0}
 
 
@@ -237,6 +246,22 @@ def test_doctor_finds_nothing_to_mend_while_all_runs(shell: Shell) -> None:
 
 
 @pytest.mark.usefixtures("served")
+def test_an_encoder_is_registered_and_taken_into_use(shell: Shell) -> None:
+    models = shell.home / "models"
+    models.mkdir()
+    shutil.copy(TINY, models)
+    save_file(tiny_state(1), models / "run-1.safetensors")
+    (models / "bad.safetensors").write_bytes(b"no model")
+    add = ("encoder", "add", "tiny_clip.json", "--checkpoint")
+    assert "There is no file ../x.pt in the models folder" in shell.run(*add, "../x.pt", code=1)
+    assert "not a safetensors file" in shell.run(*add, "bad.safetensors", code=1)
+    made = shell.json(*add, "run-1.safetensors")
+    assert made == {"encoder": made["encoder"], "name": "tiny_clip/run-1", "width": 32, "weights": "trained"}
+    used = shell.run("encoder", "use", made["encoder"])
+    assert f"images were embedded; encoder {made['encoder']} is in use." in used
+
+
+@pytest.mark.usefixtures("served")
 def test_a_second_serve_on_the_same_home_is_refused(shell: Shell) -> None:
     assert "already run by process" in shell.run("serve", code=1)
     assert answers(shell.url)
@@ -253,16 +278,10 @@ def test_a_worker_of_an_unknown_queue_is_refused(shell: Shell) -> None:
     assert "There is no queue cup" in shell.run("worker", "--queues", "cpu,cup", code=1)
 
 
-def test_an_interrupt_stops_everything_that_serve_started(tmp_path: Path) -> None:
-    shell = Shell(tmp_path / "home")
-    process = shell.start("serve")
-    try:
-        parts = ("postgres", "valkey-server", "celery", "app.cli web")
-        until(lambda: answers(shell.url) and all(shell.processes(part) for part in parts))
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 0, stdout + stderr
+def test_an_interrupt_stops_everything_that_serve_started(shell: Shell, served: "subprocess.Popen[str]") -> None:
+    assert all(shell.processes(part) for part in ("postgres", "valkey-server", "celery", "app.cli web"))
+    served.send_signal(signal.SIGINT)
+    stdout, stderr = served.communicate(timeout=60)
+    assert served.returncode == 0, stdout + stderr
     assert shell.processes() == []
     assert "admin" in stdout

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs, presence
 from app.db import sessions, transaction
+from app.errors import Invalid
 from app.jobs import Cancelled, LeaseLost, RunningJob
 from app.tables import Event, Job, JobState, WaitReason, Worker, WorkQueue
 from tests.conftest import forget_settings
@@ -303,6 +304,25 @@ def test_a_job_that_raises_fails_with_its_last_line(monkeypatch: pytest.MonkeyPa
     found = running(monkeypatch, body)
     assert found.state is JobState.FAILED
     assert found.error == "is broken"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Invalid("labels.csv has i\0m\0a\0g\0e.", "Save it anew."), "i�m�a�g�e. Save it anew."),
+        (ValueError("caf\udce9.png is broken"), "caf\\udce9.png is broken"),
+        (MemoryError(), "The memory was not enough."),
+    ],
+)
+def test_whatever_an_error_quotes_the_job_ends_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def body(_job: RunningJob) -> None:
+        raise error
+
+    found = running(monkeypatch, body)
+    assert found.state is JobState.FAILED
+    assert said in found.error
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

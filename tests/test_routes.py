@@ -14,6 +14,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from app import jobs
+from app.candidates.actions import save_view
 from app.curation import actions, leases
 from app.main import DOMAINS
 from app.snapshots.freezing import freeze
@@ -94,6 +95,7 @@ def things(session: Session) -> dict[str, object]:
         "set_id": make_set(session, "another").id,
         "item_id": 1,
         "number": freeze(session, None, None, 10, 10, "").number,
+        "view_id": save_view(session, oak, "Flagged", "state=flagged").id,
         "name": "README.md",
     }
 

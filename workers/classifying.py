@@ -19,11 +19,11 @@ from workers.evaluating.features import Features, cache_name, features
 from workers.evaluating.few_shot import few_shot
 from workers.evaluating.metrics import Codes
 from workers.evaluating.probing import PRESETS, probe
-from workers.evaluation_sets import IMPORTER_VERSION, Item, open_picture
+from workers.evaluation_sets import IMPORTER_VERSION, Item
 from workers.ml.encoder import Encoder as Network
 from workers.ml.vectors import Vectors
 from workers.outcome import Answers, Draw, Outcome, Skipped, classified, merged
-from workers.set_files import content_of, file_digests
+from workers.set_files import file_digests, open_unchanged
 
 Progress = Callable[[int, int], None]
 
@@ -41,6 +41,7 @@ class Set:
     classes: list[str]
     items: list[Item]
     numbers: dict[str, int]
+    files: dict[str, str]  # item → SHA-256 of the file that it is or lies in
     ordered: bool
     is_current: bool = True  # of the folder's last reading
     is_fresh: bool = False  # features are made anew, whatever the cache holds
@@ -58,28 +59,28 @@ def read_set(row: EvaluationSet, variant: str, items_sha256: str) -> Set:
     """The items that an evaluation was asked for. Raises Conflict when they are gone or other ones by now, NotFound
     for the folder."""
     root = folders.place(row.folder)
-    rows = [one for one in folders.read_rows(folders.items_file(row.id, items_sha256)) if one["variant"] == variant]
+    every = list(folders.read_rows(folders.items_file(row.id, items_sha256)))
+    files = {one["id"]: one["file"] for one in every}
+    rows = [one for one in every if one["variant"] == variant]
     now = file_digests(root, [one["id"] for one in rows])
     if other := [one["id"] for one in rows if now[one["id"]] != one["file"]]:
         count = f"{len(other):,} of the {len(rows):,} pictures"
         raise Conflict(f"{count} changed since the set was read, {other[0]} first.", "Read the set again.")
-    items = [Item(one["id"], one["label"], one["split"], one["group"]) for one in rows]
+    items = [Item(one["id"], one["label"], one["split"], one["group"], one.get("caption", "")) for one in rows]
     seen = {item.label for item in items}
     classes = [key for key in row.report["classes"] if key in seen]
     numbers = {one["id"]: one["number"] for one in rows}
     ordered, is_current = catalogue.known(row.layout).ordered, row.items_sha256 == items_sha256
-    return Set(root, row.layout, classes, items, numbers, ordered, is_current)
+    return Set(root, row.layout, classes, items, numbers, files, ordered, is_current)
 
 
 def features_of(network: Network, checksum: str, of: Set, items: Sequence[Item], progress: Progress) -> Features:
-    """Features of items, from the cache as far as they are there."""
-    read_as = f"{IMPORTER_VERSION} {content_of(of.root)}"
+    """Features of items, from the cache as far as they are there. Raises Changed for another file than was read."""
+    read_as = f"{IMPORTER_VERSION} {folders.digest(sorted(of.files.items()))}"
     cache = None if of.is_fresh else folders.features_folder() / cache_name(network, checksum, read_as)
-    read = partial(open_picture, of.root, of.layout)
-    at_least = 2 * network.image_size
-    return features(
-        network, [(one.id, partial(read, one.id, at_least)) for one in items], cache=cache, progress=progress
-    )
+    read = partial(open_unchanged, of.root, of.layout, at_least=2 * network.image_size)
+    wanted = [(one.id, partial(read, one.id, of.files[one.id])) for one in items]
+    return features(network, wanted, cache=cache, progress=progress)
 
 
 @dataclass
@@ -118,7 +119,7 @@ def run(
         made = _zero_shot(network, checksum, of, settings, wording, progress)
     else:
         made = _learned(task, network, checksum, of, settings, progress)
-    made.files = file_digests(of.root, [*made.columns["item"], *made.learned_from])
+    made.files = {id_: of.files[id_] for id_ in (*made.columns["item"], *made.learned_from)}
     return made
 
 

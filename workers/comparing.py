@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from app.evaluation import folders, metrics
-from app.evaluation.policies import BOOTSTRAP, DELONG, DRAWS, MCNEMAR, RANKS, Task
+from app.evaluation.policies import BOOTSTRAP, DELONG, DRAWS, MCNEMAR, OBUCHOWSKI, RANKS, SIGN_FLIP, Task
 from app.tables import Evaluation
 from workers.evaluating.metrics import Statistic, area
 from workers.evaluating.statistics import Difference, delong, differences, mcnemar, means_of
@@ -62,14 +62,27 @@ def _answers(outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str, 
         DRAWS,
     )
     if len(one) == len(its) == 1:
-        right = [rows[0].predicted == truth for rows in (one, its)]
-        found["accuracy"] = replace(found["accuracy"], p=mcnemar(*right).p, test=MCNEMAR)
-        if len(classes) == 2 and min(np.bincount(truth, minlength=2)) > 1:
-            scores = [np.array([row["scores"][1] for row in rows]) for rows in (mine, other)]
-            tested = delong(truth == 1, *scores)
-            drawn = differences(_area(truth, scores[0]), _area(truth, scores[1]), groups, seed, DRAWS)["auroc"]
-            found["auroc"] = replace(drawn, p=tested.p, test=DELONG)
+        right, its_right = (draws[0].predicted == truth for draws in (one, its))
+        test = MCNEMAR if _is_each_alone(groups) else SIGN_FLIP
+        found["accuracy"] = replace(found["accuracy"], p=mcnemar(right, its_right, groups), test=test)
+        if len(classes) == 2:
+            found["auroc"] = _by_area(truth, mine, other, groups, seed)
     return found
+
+
+def _is_each_alone(groups: list[str]) -> bool:
+    """Whether every item is an independent unit of its own."""
+    return len(set(groups)) == len(groups)
+
+
+def _by_area(truth: Any, mine: Rows, other: Rows, groups: list[str], seed: int) -> Difference:
+    one, its = (np.array([row["scores"][1] for row in rows]) for rows in (mine, other))
+    drawn = differences(_area(truth, one), _area(truth, its), groups, seed, DRAWS)["auroc"]
+    try:
+        tested = delong(truth == 1, one, its, groups)
+    except ValueError:  # too few units of a class: what the bootstrap says stands
+        return drawn
+    return replace(drawn, p=tested.p, test=DELONG if _is_each_alone(groups) else OBUCHOWSKI)
 
 
 def _draws(rows: Rows, part: slice) -> list[Draw]:

@@ -1,7 +1,7 @@
 """Which items of a set a model has learned from: those in the snapshots that it, and what it began from, trained on."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from app.db import transaction
 from app.evaluation import folders, queries
+from app.evaluation.policies import SEEN
 from app.jobs import RunningJob
 from app.storage import blobs
 from app.tables import Encoder, Weights
@@ -26,7 +27,6 @@ LISTED = 100
 UNKNOWN = "What {} was trained on is not known here."
 UNTRAINED = "{} was not trained: its weights are random."
 PRACTISED = "{} was trained on the drawn practice set alone, which holds none of these items."
-HOW = {"exact": "the same file", "perceptual": "the same picture", "semantic": "the same view"}
 
 
 def look(
@@ -43,26 +43,38 @@ def look(
     candidates = {one.sha256: one.candidate_id for one in pictures}
     items = prints(job, of, ids, vectors)
     found = copies(items, training, partial(as_bytes, of.root, of.layout), blobs().get, progress=_checked(job))
-    kinds = [copy.kind for copy in found]
-    said = {
+    return _told(found, candidates, len(training.ids)), found
+
+
+def look_among_pairs(encoder: Encoder, snapshot_id: int, keys: Sequence[str]) -> tuple[dict[str, Any], list[Copy]]:
+    """The same of a snapshot's held-out pairs, whose copies the product knows already.
+
+    A pair that is held out now may have been trained on before: by an earlier snapshot that held nothing out, or as
+    a duplicate of which nobody knew.
+    """
+    with transaction() as session:
+        snapshots = queries.learned_from(session, encoder.id)
+        training = {one.sha256 for one in queries.training_pictures(session, snapshots)} if snapshots else set()
+        seen = queries.seen_in_training(session, snapshot_id, snapshots) if training else {}
+    if not training:
+        return {"checked": False, "why_not": why_not(encoder)}, []
+    found = [Copy(key, str(seen[key][1]), seen[key][0], 1.0) for key in keys if key in seen]
+    return _told(found, {str(id_): id_ for _, id_ in seen.values()}, len(training)), found
+
+
+def _told(found: Sequence[Copy], candidates: Mapping[str, int], training: int) -> dict[str, Any]:
+    """What the page says of copies; `candidates` by their training pictures."""
+    kinds: list[str] = [copy.kind for copy in found]
+    return {
         "checked": True,
-        "training": len(training.ids),
+        "training": training,
         "items": len(found),
-        **{kind: kinds.count(kind) for kind in ("exact", "perceptual", "semantic")},
+        **{kind: kinds.count(kind) for kind in SEEN},
         "list": [
-            {"item": copy.item, "how": HOW[copy.kind], "candidate": candidates[copy.training]}
+            {"item": copy.item, "how": SEEN[copy.kind], "candidate": candidates[copy.training]}
             for copy in found[:LISTED]
         ],
     }
-    return said, found
-
-
-def of_held_out(encoder: Encoder) -> dict[str, Any]:
-    """What is said of held-out pairs: splitting keeps their authors and duplicates out of every training split."""
-    with transaction() as session:
-        ours = bool(queries.learned_from(session, encoder.id))
-    apart = "Held-out pairs share no author and no group of duplicates with a training pair of any snapshot."
-    return {"checked": False, "why_not": apart if ours else why_not(encoder)}
 
 
 def why_not(encoder: Encoder) -> str:

@@ -21,6 +21,7 @@ from workers.indexes import ensure_index
 from workers.ml.encoder import WeightsUnavailable
 from workers.ml.weights import BadWeights, read_checkpoint
 from workers.packages import Package, discard, encoder_of, imported
+from workers.training_turns import wait_for_gpu
 from workers.vectors import load, loaded, made_in_steps, reason, row_of, sha256_at, write
 
 log = structlog.get_logger()
@@ -128,8 +129,8 @@ def run_switch(job: RunningJob) -> None:
 
 def embed_missing(job: RunningJob, encoder: Encoder) -> None:
     """Until no image lacks a vector but those that can't be embedded, which `job.cursor["failed"]` names with why."""
+    wait_for_gpu(job)
     network = load(encoder)
-    job.message = ""
     while True:
         before = job.done
         for some in made_in_steps(network, _lacking(job, encoder)):
@@ -141,6 +142,7 @@ def embed_missing(job: RunningJob, encoder: Encoder) -> None:
                 job.done += len(some.vectors) + len(some.failed)
                 job.total = max(job.total or 0, job.done)
             _refuse_too_many(job)
+            wait_for_gpu(job)
         if job.done == before:
             return
 

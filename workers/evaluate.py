@@ -11,7 +11,6 @@ from app import jobs
 from app.db import transaction
 from app.errors import Conflict, Invalid
 from app.evaluation import folders, queries
-from app.evaluation.planning import pool_digest
 from app.evaluation.policies import Precision, Task
 from app.evaluation.queries import Shown
 from app.jobs import RunningJob
@@ -48,10 +47,7 @@ def run_evaluate(job: RunningJob) -> None:
         outcome, of = _measured(job, found, network)
     except (CantPrompt, TooFewLabels, ValueError) as error:
         raise Invalid(str(error), "Nothing was measured.") from error
-    if of is not None:
-        _look_for_seen(job, found, network, of, outcome)
-    else:
-        outcome.metrics["contamination"] = contaminated.of_held_out(found.encoder)
+    _look_for_seen(job, found, network, of, outcome)
     outcome.metrics |= {
         "skipped": outcome.skipped[:LISTED],
         "skipped_count": len(outcome.skipped),
@@ -82,16 +78,19 @@ def progress(job: RunningJob) -> Callable[[int, int], None]:
 def _measured(job: RunningJob, found: Shown, network: Network) -> tuple[Outcome, Set | None]:
     row, checksum = found.row, found.encoder.checksum
     _say(job, "Making features")
-    if row.task is Task.RETRIEVAL:
-        assert found.snapshot is not None
+    if found.snapshot is not None:
         with transaction() as session:
             pairs = queries.held_out(session, found.snapshot.id, row.settings["splits"])
-        if pool_digest(pairs) != row.settings["items"]:
+            _, pool = queries.pool(session, found.snapshot.id, row.settings["splits"])
+        if pool != row.settings["items"]:
             raise Conflict("The held-out pairs are others than when this was asked for.", "Start a new evaluation.")
         return retrieving.run(network, checksum, pairs, row.settings, progress(job)), None
     assert found.set is not None
     of = classifying.read_set(found.set, row.settings["variant"], row.settings["items"])
-    outcome = classifying.run(row.task, network, checksum, of, row.settings, found.wording, progress(job))
+    if row.task is Task.RETRIEVAL:
+        outcome = retrieving.run_on_set(network, checksum, of, row.settings, progress(job))
+    else:
+        outcome = classifying.run(row.task, network, checksum, of, row.settings, found.wording, progress(job))
     _thumbnails(found.set, of, outcome)
     return outcome, of
 
@@ -101,18 +100,24 @@ def _thumbnails(row: EvaluationSet, of: Set, outcome: Outcome) -> None:
     if not of.is_current:
         return
     ids = {number: item_id for item_id, number in of.numbers.items()}
-    wrongest = {one["number"] for one in outcome.metrics["wrongest"]}
-    cells = {number for numbers in outcome.metrics["cells"].values() for number in numbers}
-    for number in sorted(wrongest | cells):
+    wrongest = {one["number"] for one in outcome.metrics.get("wrongest", [])}
+    cells = {number for numbers in outcome.metrics.get("cells", {}).values() for number in numbers}
+    examples = outcome.metrics.get("examples", [])
+    searched = {of.numbers[key] for one in examples for key in (one["query"], *one["results"])}
+    for number in sorted(wrongest | cells | searched):
         thumbnail(folders.thumbnail_file(row.id, row.items_sha256, number), of.root, of.layout, ids[number])
 
 
-def _look_for_seen(job: RunningJob, found: Shown, network: Network, of: Set, outcome: Outcome) -> None:
-    answers, ids = outcome.answers, outcome.columns["item"]
-    assert answers is not None
-    said, copies = contaminated.look(job, found.encoder, network, of, ids, answers.vectors)
+def _look_for_seen(job: RunningJob, found: Shown, network: Network, of: Set | None, outcome: Outcome) -> None:
+    items, ids = outcome.answers or outcome.search, outcome.columns["item"]
+    assert items is not None
+    if of is None:
+        assert found.snapshot is not None
+        said, copies = contaminated.look_among_pairs(found.encoder, found.snapshot.id, ids)
+    else:
+        said, copies = contaminated.look(job, found.encoder, network, of, ids, items.vectors)
     if copies:
-        said["without"] = answers.values(clean(ids, copies))
+        said["without"] = items.values(clean(ids, copies))
     outcome.metrics["contamination"] = said
 
 

@@ -48,11 +48,14 @@ def run_read_set(job: RunningJob) -> None:
     except NotRecognised as error:
         raise Invalid(str(error), "Put the folder right and read it again.") from error
     found = _verified(job, root, found)
+    if not any(found.variants.values()):
+        name, why = found.skipped[-1]
+        raise Invalid(f"No picture of the folder can be read: of {name}, {why}.", "Put it right and read it again.")
     numbers = numbered(found)
     job.message = "Hashing the files"
     with job.step():
         pass
-    items_sha256 = write_items(row.id, found, numbers, file_digests(root, list(numbers), job.check))
+    items_sha256 = write_items(row.id, found, numbers, file_digests(root, list(numbers), job.check, anew=True))
     samples = _samples(found, numbers)
     for item_id in sorted(item_id for some in samples.values() for item_id in some):
         thumbnail(folders.thumbnail_file(row.id, items_sha256, numbers[item_id]), root, found.layout, item_id)
@@ -125,11 +128,11 @@ def _keep(
 def write_items(set_id: int, found: Recognised, numbers: dict[str, int], files: dict[str, str]) -> str:
     """Publishes the items under the SHA-256 of what they are, with the digests of their `files`, and returns it."""
     rows = [
-        (variant, numbers[item.id], item.id, item.label, item.split, item.group, files[item.id])
+        (variant, numbers[item.id], item.id, item.label, item.split, item.group, files[item.id], item.caption)
         for variant, items in found.variants.items()
         for item in items
     ]
-    names = ("variant", "number", "id", "label", "split", "group", "file")
+    names = ("variant", "number", "id", "label", "split", "group", "file", "caption")
     columns: dict[str, Any] = dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
     sha256 = folders.digest(rows)
     folders.write_table(folders.items_file(set_id, sha256), columns)

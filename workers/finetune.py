@@ -32,7 +32,7 @@ from workers.training_watch import Watch
 
 log = structlog.get_logger()
 
-PAUSE = 1.0
+PAUSE, STRIDE = 1.0, 2.0  # between two looks until the first step, and after it: pages ask every two seconds
 LOOK_SECONDS = 10.0  # summing up shared pages costs the trainer's processors some 20 ms a process
 STILL_SECONDS = 600  # without a step, a batch of gathered ones, or the save behind a validation
 
@@ -220,7 +220,7 @@ def trained(job: RunningJob, plan: Plan, watch: Watch) -> None:
             if is_copied and (code is not None or watch.not_finite is not None or _is_stuck(plan, watch)):
                 break
             _look_around(plan, watch)
-            job.stop.wait(PAUSE)
+            job.stop.wait(STRIDE if watch.first_step_at else PAUSE)
         trainer.end()
         said = trainer.said()
     with job.step() as session:
@@ -265,7 +265,7 @@ def _is_stuck(plan: Plan, watch: Watch) -> bool:
     Gathered steps are logged as one. A validation logs nothing; one process does it, in less than the time that it
     takes for training on as many pairs.
     """
-    limit = STILL_SECONDS * plan.source.settings.accumulate
+    limit = float(STILL_SECONDS * plan.source.settings.accumulate)
     if watch.is_between_epochs:
         limit += plan.data.val_pairs * plan.processes / watch.pairs_per_second
     return watch.moved_at is not None and time.monotonic() - watch.moved_at > limit

@@ -14,6 +14,7 @@ from app.db import transaction
 from app.encoders import actions
 from app.encoders.policies import INDEXABLE_WIDTH, folder_below, index_name
 from app.encoders.queries import index_state, names_folder
+from app.evaluation import folders
 from app.jobs import RunningJob
 from app.prefilter.queries import encoder as registered
 from app.tables import Encoder
@@ -115,7 +116,7 @@ def run_index(job: RunningJob) -> None:
 
 
 def run_delete(job: RunningJob) -> None:
-    """Deletes an encoder's index, its vectors in batches, the package made of it, and then its row.
+    """Deletes an encoder's index, its vectors in batches, its features of sets, the package made of it, then its row.
 
     Files that people put into the models folder stay. Arguments: encoder.
     """
@@ -126,6 +127,8 @@ def run_delete(job: RunningJob) -> None:
         drop_index(connection, encoder)
     while _deleted(job, encoder):
         pass
+    if encoder.checksum:
+        folders.delete_features(encoder.checksum)
     _delete_package(encoder)
     with job.step() as session:
         actions.delete_row(session, encoder, job.id, job.requested_by)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,14 @@ class Answers:
         return {name: sum(some) / len(some) for name, some in by_name.items()}
 
 
+class Measured(Protocol):
+    """Items by their features [n, d], and each figure's value on some of them."""
+
+    vectors: Vectors
+
+    def values(self, rows: NDArray[np.bool_]) -> dict[str, float]: ...
+
+
 @dataclass
 class Outcome:
     """`metrics` are for the row, `columns` the table of predictions, in the order of its items."""
@@ -56,6 +64,7 @@ class Outcome:
     columns: dict[str, list[Any]]
     skipped: Skipped = field(default_factory=list)
     answers: Answers | None = None
+    search: Measured | None = None
     learned_from: list[str] = field(default_factory=list)  # items that a head learned from
     pairs: list[list[Any]] = field(default_factory=list)  # of a search, each item's author, post and group
     files: dict[str, str] = field(default_factory=dict)  # of each item used or learned from, SHA-256 of what was seen

@@ -1,18 +1,19 @@
 """Passports of evaluations: written beside the predictions, and run again here from the pictures alone."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.db import transaction
 from app.errors import Invalid
 from app.evaluation import folders, passport, queries
 from app.evaluation.passport import Answer, BadPassport, Here, Inputs, Passport
-from app.evaluation.policies import USED_BY, Settings, Task
+from app.evaluation.policies import USED_BY, Precision, Preset, Task
 from app.evaluation.queries import Pair, Shown
 from app.jobs import RunningJob
 from app.publish import publish_file
@@ -26,11 +27,12 @@ from workers.ml.encoder import Encoder as Network
 from workers.ml.encoder import WeightsUnavailable
 from workers.ml.weights import BadWeights
 from workers.outcome import Outcome
-from workers.set_files import is_there
+from workers.set_files import file_digests, is_there
 from workers.vectors import load, versions
 
 BARE = re.compile(r"\w[\w.-]*")  # an architecture's name or config; no address and no path, which may lead anywhere
 LOCAL = ("wording", "prompts", "on")  # numbers of rows here, which say nothing elsewhere
+SNAPSHOT = "snapshot"  # in place of a set's layout
 SHORT = 16  # hex digits of a file's SHA-256 that a passport holds
 
 
@@ -45,7 +47,7 @@ def write(found: Shown, network: Network, outcome: Outcome, of: Set | None) -> s
         truth=tuple(int(code) for code in outcome.answers.truth) if outcome.answers else (),
         files=_short(outcome.files, outcome.columns["item"]),
         learned_files=_short(outcome.files, outcome.learned_from),
-        learned_truth=_classes(outcome, of, outcome.learned_from) if of else (),
+        learned_truth=_classes(outcome, of, outcome.learned_from) if of and outcome.learned_from else (),
         figures={key: figure["value"] for key, figure in outcome.metrics["figures"].items()},
     )
     with publish_file(folders.passport_file(found.row.id)) as draft:
@@ -63,7 +65,7 @@ def _inputs(found: Shown, network: Network, outcome: Outcome) -> Inputs:
         model=encoder.name,
         checksum=encoder.checksum,
         set_name=found.on,
-        layout=found.set.layout if found.set else "snapshot",
+        layout=found.set.layout if found.set else SNAPSHOT,
         importer_version=found.set.importer_version if found.set else "",
         variant=settings.get("variant", ""),
         classes=tuple(classes),
@@ -123,10 +125,41 @@ def run_replay(job: RunningJob) -> None:
     network, checksum = _network(given.inputs, job.arguments["weights"])
     network = replace(network, full_precision=given.inputs.precision == "fp32")
     root = Path(job.arguments["root"]) if job.arguments["root"] else None
-    outcome, here = _again(job, given, network, checksum, root)
+    try:
+        outcome, here = _again(job, given, network, checksum, root)
+    except ValueError as error:  # what a task's method refuses, and pictures that change meanwhile
+        raise Invalid(str(error), "Nothing was measured.") from error
     result = _compared(given, outcome, here)
     with job.step():
         job.cursor, job.message = result, result["sentence"]
+
+
+class Spec(BaseModel):
+    """Which network a passport was made with."""
+
+    model_config = ConfigDict(strict=True)
+
+    source: str = ""
+    model: str = ""
+    pretrained: str = ""
+    seed: Annotated[int, Field(ge=0, le=2**62)] = 0
+    quick_gelu: bool = False
+
+
+class Bounds(BaseModel):
+    """What settings that come from anybody may be: no more than the launch form lets through."""
+
+    model_config = ConfigDict(strict=True)
+
+    variant: str = ""
+    preset: Preset = Preset.OURS
+    ks: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=10)] = [1]
+    seeds: Annotated[int, Field(ge=1, le=50)] = 1
+    splits: Annotated[list[Literal["val", "test"]], Field(min_length=1, max_length=2)] = ["test"]
+    precision: Precision = Precision.FP32
+    seed: Annotated[int, Field(ge=0, le=2**31)] = 0
+    network: Spec = Spec()
+    pairs: list[tuple[str, int, int | None]] = []
 
 
 def _check(given: Passport) -> None:
@@ -134,16 +167,22 @@ def _check(given: Passport) -> None:
     inputs = given.inputs
     if inputs.task not in set(Task):
         raise Invalid(f"The passport is of a task that this program does not know: {inputs.task[:40]}.")
-    needed = [name for name in USED_BY[Task(inputs.task)] if name not in LOCAL]
+    elsewhere = "variant" if inputs.layout == SNAPSHOT else "splits"
+    needed = [name for name in USED_BY[Task(inputs.task)] if name not in (*LOCAL, elsewhere)]
     if missing := [name for name in needed if name not in inputs.settings]:
         raise Invalid(f"The passport lacks the setting {', '.join(missing)}.", "Download it again.")
     try:
-        TypeAdapter(Settings).validate_python({name: inputs.settings[name] for name in needed})
+        Bounds.model_validate_json(json.dumps(inputs.settings))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise Invalid(f"The passport's setting {first['loc'][0]} can't be used: {first['msg']}.") from error
+        where = ".".join(map(str, first["loc"]))
+        raise Invalid(f"The passport's setting {where} can't be used: {first['msg']}.") from error
     if inputs.task == Task.RETRIEVAL and len(inputs.settings.get("pairs", [])) != len(given.used):
         raise Invalid("The passport does not say what its pairs belong to.", "Download it again.")
+    if inputs.task != Task.RETRIEVAL and not given.truth:
+        raise Invalid("The passport does not say which class each item is of.", "Download it again.")
+    if inputs.task == Task.ZERO_SHOT and len(inputs.names) != len(inputs.classes):
+        raise Invalid("The passport does not name each class.", "Download it again.")
 
 
 def _network(inputs: Inputs, weights: str) -> tuple[Network, str]:
@@ -197,7 +236,7 @@ def _again(
         "preprocessing": vars(preprocessing(network)),
         "versions": versions() | libraries(),
     }
-    if task is Task.RETRIEVAL:
+    if task is Task.RETRIEVAL and inputs.layout == SNAPSHOT:
         pairs = _pairs(given, root)
         if not pairs:
             _refuse_folder(given, "pairs")
@@ -211,7 +250,10 @@ def _again(
     wording = ClassPrompts(
         names=dict(zip(inputs.classes, inputs.names, strict=False)), templates=list(inputs.templates)
     )
-    outcome = classifying.run(task, network, checksum, of, inputs.settings, wording, progress(job))
+    if task is Task.RETRIEVAL:
+        outcome = retrieving.run_on_set(network, checksum, of, inputs.settings, progress(job))
+    else:
+        outcome = classifying.run(task, network, checksum, of, inputs.settings, wording, progress(job))
     there = [item.id for item in of.items if item.id not in dict(outcome.skipped)]
     labels = {item.id: item.label for item in of.items}
     return outcome, Here(replace(inputs, **now, importer_version=IMPORTER_VERSION), there, _known(outcome), labels)
@@ -229,16 +271,23 @@ def _known(outcome: Outcome) -> dict[str, str]:
 
 
 def _set(job: RunningJob, given: Passport, root: Path) -> Set:
-    """The passport's items as a set: what it measured on, and what a head learns from as it is labelled here."""
+    """The passport's items as a set: what it measured on, with captions as they are here, and what a head learns from
+    as it is labelled here."""
     inputs = given.inputs
-    used = [Item(id_, inputs.classes[code], "test", id_) for id_, code in zip(given.used, given.truth, strict=True)]
-    learned = _labelled(job, inputs, root, given.learned_from) if given.learned_from else []
+    if inputs.task == Task.RETRIEVAL:
+        used = [replace(item, split="test") for item in _items(job, inputs, root, given.used)]
+    else:
+        used = [Item(id_, inputs.classes[code], "test", id_) for id_, code in zip(given.used, given.truth, strict=True)]
+    learned = _items(job, inputs, root, given.learned_from) if given.learned_from else []
+    learned = [replace(item, split="train") for item in learned if item.label in inputs.classes]
     items = [*used, *learned]
     numbers = {item.id: number for number, item in enumerate(items, 1)}
-    return Set(root, inputs.layout, list(inputs.classes), items, numbers, False, is_fresh=True)
+    files = file_digests(root, list(numbers), job.check)
+    return Set(root, inputs.layout, list(inputs.classes), items, numbers, files, False, is_fresh=True)
 
 
-def _labelled(job: RunningJob, inputs: Inputs, root: Path, wanted: Sequence[str]) -> list[Item]:
+def _items(job: RunningJob, inputs: Inputs, root: Path, wanted: Sequence[str]) -> list[Item]:
+    """The items of these ids as the folder has them, without those that are not there."""
     try:
         found = recognise(root, inputs.layout, lambda _done, _of: job.check())
         if inputs.variant not in found.variants:
@@ -246,8 +295,7 @@ def _labelled(job: RunningJob, inputs: Inputs, root: Path, wanted: Sequence[str]
     except NotRecognised as error:
         raise Invalid(str(error)) from error
     by_id = {item.id: item for item in found.variants.get(inputs.variant, [])}
-    there = [by_id[id_] for id_ in wanted if id_ in by_id]
-    return [replace(item, split="train") for item in there if item.label in inputs.classes]
+    return [by_id[id_] for id_ in wanted if id_ in by_id]
 
 
 def _pairs(given: Passport, root: Path | None) -> list[Pair]:

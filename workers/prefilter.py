@@ -14,8 +14,9 @@ from app.jobs import RunningJob
 from app.prefilter import actions, due, queries, recording, stages
 from app.prefilter.policies import StageInput, StageResult
 from app.prefilter.privacy import OF_STAGE
-from app.tables import Finding, Outcome, WaitReason
+from app.tables import Finding, Outcome, WaitReason, WorkQueue
 from workers import silence
+from workers.training_turns import wait_for_gpu
 from workers.vectors import reason
 
 log = structlog.get_logger()
@@ -32,6 +33,8 @@ def run_stage(job: RunningJob) -> None:
     while time.monotonic() < until:
         if stage.name == "llm" and not silence.may_go_on(job):
             return
+        if stage.queue is WorkQueue.GPU:
+            wait_for_gpu(job)
         with transaction() as session:
             batch = due.take(session, stage)
             inputs = queries.inputs(session, batch.candidate_ids)

@@ -1,17 +1,19 @@
-"""Retrieval on a snapshot's held-out pairs: both directions, strict and group-aware, from the pictures as published."""
+"""Retrieval on a snapshot's held-out pairs, or a set's: both directions, strict and group-aware."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.evaluation import folders, metrics
 from app.evaluation.policies import RANKS
 from app.evaluation.queries import Pair
 from app.storage import blobs
-from workers.classifying import Progress
-from workers.evaluating.features import cache_name, features
+from workers.classifying import Progress, Set, features_of
+from workers.evaluating.features import Features, cache_name, features
 from workers.evaluating.statistics import Interval
 from workers.ml.encoder import Encoder as Network
 from workers.ml.retrieval import Both, Ranks, caption_label, figures, one_a_label, ranks
@@ -19,6 +21,24 @@ from workers.ml.vectors import Vectors, l2_normalised
 from workers.outcome import Outcome, plain
 
 EXAMPLES, SHOWN = 3, 6  # of each direction, good and bad ones; results of each
+
+
+@dataclass
+class Search:
+    """Pairs by the vectors of their pictures and captions, row i of each, all of length 1."""
+
+    pairs: list[Pair]
+    vectors: Vectors
+    texts: Vectors
+    seed: int
+
+    def values(self, rows: NDArray[np.bool_]) -> dict[str, float]:
+        """Each figure's value where only some of the pairs are searched."""
+        kept = [pair for pair, is_kept in zip(self.pairs, rows, strict=True) if is_kept]
+        if len(kept) < 2:
+            return {}
+        found = measured(kept, self.vectors[rows], self.texts[rows], self.seed).metrics["figures"]
+        return {name: figure["value"] for name, figure in found.items()}
 
 
 def run(
@@ -35,16 +55,31 @@ def run(
     by_sha = {pair.sha256: pair for pair in pairs}
     cache = None if is_fresh else folders.features_folder() / cache_name(network, checksum, "blobs")
     found = features(network, [(sha, partial(blobs().get, sha)) for sha in by_sha], cache=cache, progress=progress)
-    place = {sha: at for at, sha in enumerate(found.ids)}
-    kept = [pair for pair in pairs if pair.sha256 in place]
+    return _searched(network, pairs, [pair.sha256 for pair in pairs], found, settings["seed"])
+
+
+def run_on_set(network: Network, checksum: str, of: Set, settings: dict[str, Any], progress: Progress) -> Outcome:
+    """The same on the test pairs of a set of pairs, or on all where it has no test split."""
+    units = {group: number for number, group in enumerate(dict.fromkeys(item.group for item in of.test))}
+    pairs = [
+        Pair(item.id, None, of.files[item.id], item.caption, item.group, units[item.group], None) for item in of.test
+    ]
+    found = features_of(network, checksum, of, of.test, progress)
+    return _searched(network, pairs, [pair.key for pair in pairs], found, settings["seed"])
+
+
+def _searched(network: Network, pairs: Sequence[Pair], ids: Sequence[str], found: Features, seed: int) -> Outcome:
+    """What the features give; `ids` are those of the pairs' pictures in them."""
+    place = {id_: at for at, id_ in enumerate(found.ids)}
+    kept = [pair for pair, id_ in zip(pairs, ids, strict=True) if id_ in place]
     if len(kept) < 2:
-        raise ValueError("Fewer than two held-out pairs have a picture that can be read.")
-    images = l2_normalised(found.vectors[[place[pair.sha256] for pair in kept]])
+        raise ValueError("Fewer than two pairs have a picture that can be read.")
+    images = l2_normalised(found.vectors[[place[id_] for id_ in ids if id_ in place]])
     texts = network.embed_texts([pair.caption for pair in kept])
     why = dict(found.skipped)
-    skipped = [(pair.key, why[pair.sha256]) for pair in pairs if pair.sha256 in why]
-    outcome = measured(kept, images, texts, settings["seed"])
-    outcome.skipped = skipped
+    outcome = measured(kept, images, texts, seed)
+    outcome.search = Search(kept, images, texts, seed)
+    outcome.skipped = [(pair.key, why[id_]) for pair, id_ in zip(pairs, ids, strict=True) if id_ in why]
     outcome.files = {pair.key: pair.digest for pair in kept}
     outcome.pairs = [[pair.author, pair.post_id, pair.group_id] for pair in kept]
     outcome.metrics |= {"made": found.made, "from_cache": len(found.ids) - found.made}

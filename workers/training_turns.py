@@ -1,10 +1,11 @@
-"""When a run may train: in its turn, one on each machine, and while there is room for its checkpoints."""
+"""When a run may train: in its turn, one on each machine, and while there is room; and what waits for it meanwhile."""
 
 import fcntl
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from app import jobs, presence
@@ -15,7 +16,7 @@ from app.tables import WaitReason, WorkQueue
 from app.training import queries
 from app.training.estimates import CHECKPOINT_BYTES
 
-TURN_SECONDS, DISK_SECONDS = 5, 60
+TURN_SECONDS, DISK_SECONDS, GPU_SECONDS = 5, 60, 30
 MARGIN = 200_000_000
 
 
@@ -39,6 +40,27 @@ def only_one_here() -> Iterator[None]:
         except OSError:
             raise jobs.Wait(WaitReason.TURN, TURN_SECONDS, "Waits for the run that trains on this machine.") from None
         yield
+
+
+def wait_for_gpu(job: RunningJob) -> None:
+    """For work that can wait: raises Wait while a run trains on this worker's GPU. Without one it never does.
+
+    A run fails where others take the memory that it is about to need.
+    """
+    if gpu := _own_gpu():
+        with transaction() as session:
+            run_id = queries.training_on(session, gpu)
+        if run_id:
+            raise jobs.Wait(WaitReason.TURN, GPU_SECONDS, f"Waits for run {run_id}, which trains on the same GPU.")
+    job.message = ""  # what it waited for
+
+
+@cache
+def _own_gpu() -> str:
+    from workers.ml.encoder import device  # brings torch
+    from workers.ml.gpus import uuid_of
+
+    return uuid_of(device())
 
 
 def room_lacking(folder: Path, parameters: int, checkpoints: int, freed: int = 0) -> str:

@@ -129,7 +129,7 @@ class Watch:
     def _introduce(self, run: Run) -> None:
         """What the trainer says of itself, in the run's report."""
         started = self.started
-        known: dict[str, Any] = {name: started[name] for name in ("parameters", "versions") if name in started}
+        known: dict[str, Any] = {name: started[name] for name in ("parameters", "versions", "gpu") if name in started}
         resumed = [started["resumed"]] if started.get("resumed") else []
         notes = list(dict.fromkeys([*run.report.get("notes", []), *resumed]))
         run.report = {**run.report, **known, "device": started.get("device_name", ""), "notes": notes}

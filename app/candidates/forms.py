@@ -115,6 +115,10 @@ class ListForm(BaseModel):
             before=None if self.searches else self.before,
         )
 
+    def view(self) -> "ListForm":
+        """The same from its beginning, as it can be kept: an uploaded picture is gone in a while."""
+        return self.model_copy(update={"before": None, "after": 0, "picture": ""})
+
     def query(self, **changes: Any) -> str:
         """The list's address after the `?`, with some values changed; values left alone are left out."""
         return urlencode(self.pairs(**changes))
@@ -125,6 +129,12 @@ class ListForm(BaseModel):
         wanted = {name: value for name, value in {**dict(self), **changes}.items() if value != defaults[name]}
         lists = {name: value if isinstance(value, list) else [value] for name, value in wanted.items()}
         return [(name, str(one)) for name, values in lists.items() for one in values if one is not None]
+
+
+class ViewForm(BaseModel):
+    """The name under which someone keeps a list."""
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
 
 
 class ResolveForm(Fields):

@@ -43,6 +43,7 @@ from app.tables import (
     Outcome,
     Post,
     Review,
+    SavedView,
     SnapshotMember,
     Source,
 )
@@ -319,6 +320,12 @@ def sources(session: Session) -> Sequence[Source]:
     return session.scalars(select(Source).order_by(Source.name)).all()
 
 
+def saved_views(session: Session, actor: Actor) -> Sequence[SavedView]:
+    """Their own, by name."""
+    own = select(SavedView).where(SavedView.user_id == actor.user_id)
+    return session.scalars(own.order_by(SavedView.name)).all()
+
+
 def jump(session: Session, actor: Actor, target: int | str) -> list[tuple[int, int]]:
     """(candidate, post) that a number or a post's shortcode names."""
     named = Candidate.id == target if isinstance(target, int) else Post.shortcode == target
@@ -407,7 +414,10 @@ def copies(session: Session, actor: Actor, candidate_id: int, limit: int = 12) -
 
 
 def author_label(author: Author | None) -> str:
-    return f"@{author.label or author.account_id}" if author else ""
+    """Their handle; where only the platform's number for them is known, that."""
+    if author is None:
+        return ""
+    return f"@{author.label}" if author.label else f"account {author.account_id}"
 
 
 # --- pictures -----------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Request, Response
 from sqlalchemy.orm import Session
 
 from app.accounts.policies import Actor
-from app.candidates import policies, queries
-from app.candidates.forms import ListForm, ResolveForm
+from app.candidates import actions, policies, queries
+from app.candidates.forms import ListForm, ResolveForm, ViewForm
 from app.candidates.links import jump_target
 from app.candidates.pages import candidate_page
 from app.candidates.tags import tags
@@ -29,7 +29,7 @@ from app.storage import blobs
 from app.tables.candidate import CandidateState
 from app.tables.review import ReviewKind
 from app.web.deps import Admin, Anyone, FormDep, Reviewer, RowId, SessionDep, parse
-from app.web.flash import flash
+from app.web.flash import Level, flash
 from app.web.responses import redirect
 from app.web.templating import render
 
@@ -67,6 +67,7 @@ def list_page(
     status: int = 200,
 ) -> Response:
     sources = queries.sources(session)
+    view, views = wanted.view(), queries.saved_views(session, actor)
     context = {
         **(searched if wanted.searches else listed)(session, actor, wanted),
         "wanted": wanted,
@@ -79,6 +80,10 @@ def list_page(
         "facets": facets.facets(session),
         "facet_count": facets.shown,
         "most": MOST,
+        "view": view,
+        "views": views,
+        "saved": next((kept for kept in views if kept.query == view.query()), None),
+        "may_save": narrows(view),
         "any_of": search.any_of(wanted.q),
         "vocabulary": FIELDS,
         "errors": error.fields if error else {},
@@ -107,6 +112,41 @@ def rerun_listed(request: Request, session: SessionDep, actor: Admin, form: Form
     job = prefilter.run_again(session, actor, stage=None, candidate_ids=ids)
     response = redirect(request, request.url_for("job", job_id=job.id).path)
     flash(request, response, "The undecided of these candidates go through the stages again.")
+    return response
+
+
+# --- views --------------------------------------------------------------------------------------
+
+
+def narrows(view: ListForm) -> bool:
+    return view.searches or bool(tags(view, {}))
+
+
+@router.post("/candidates/views", name="view_save")
+def save_view(request: Request, session: SessionDep, actor: Reviewer, form: FormDep) -> Response:
+    view, name = parse(ListForm, form).view(), parse(ViewForm, form).name
+    if not narrows(view):
+        raise Invalid(
+            "This is the whole list; there is nothing to keep of it.", "Search, or set a filter, and save that."
+        )
+    try:
+        actions.save_view(session, actor, name, view.query())
+    except Conflict as error:
+        return to_list(request, view, f"{error.message} {error.what_next}", "bad")
+    return to_list(request, view, f"“{name}” is saved.")
+
+
+@router.post("/candidates/views/{view_id}/delete", name="view_delete")
+def delete_view(request: Request, session: SessionDep, actor: Reviewer, form: FormDep, view_id: RowId) -> Response:
+    """Shows on what the view showed, so that it can be saved again."""
+    view = parse(ListForm, form).view()
+    name = actions.delete_view(session, actor, view_id)
+    return to_list(request, view, f"The view “{name}” is deleted. What it showed is still here and can be saved again.")
+
+
+def to_list(request: Request, view: ListForm, text: str, level: Level = "ok") -> Response:
+    response = redirect(request, f"{request.url_for('candidates').path}?{view.query()}")
+    flash(request, response, text, level)
     return response
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from app.encoders.figures import Figure
-from app.encoders.policies import REACH, origin, snippet
+from app.encoders.policies import REACH, licence, origin, snippet
 from app.encoders.queries import Shown, Step
 from app.tables import Weights
 from app.training.settings import title_of
@@ -12,34 +12,36 @@ from app.training.settings import title_of
 CARD = "README.md"
 LIMITS = """\
 - Not for diagnosis. It tells which picture and which text lie near each other, and nothing of a patient.
-- It learned from what people posted: rare findings, stains, scanners and languages are seldom in it.
 - Texts beyond its context, 77 tokens for most, are cut off."""
+POSTED = "- It learned from what people posted: rare findings, stains, scanners and languages are seldom in it."
 
 
 def card(one: Shown, steps: Sequence[Step], folder: str) -> str:
     """`folder` is the one that this file lies in."""
     encoder = one.encoder
+    terms = licence(encoder, from_nothing=bool(steps) and steps[-1].base is None)
+    has_posts = any(step.snapshot for step in steps)
     parts = [
-        front_matter(one),
+        front_matter(terms, has_posts=has_posts),
         f"# {cell(encoder.name)}",
         _what_it_is(one),
         f"## Load it\n\nBeside this folder:\n\n```python\n{snippet(folder)}\n```",
         f"## What it was made from\n\n{_made_from(one, steps)}",
         f"## Figures\n\n{_figures(one.figures)}",
-        f"## Limits\n\n{_limits(one)}",
-        f"## Licence\n\n{cell(encoder.licence) or 'Unknown.'}" + (f" {REACH}" if encoder.reaches_data else ""),
+        f"## Limits\n\n{_limits(one, has_posts=has_posts)}",
+        f"## Licence\n\n{cell(terms[:1].upper() + terms[1:])}." + (f" {REACH}" if encoder.reaches_data else ""),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def front_matter(one: Shown) -> str:
+def front_matter(terms: str, *, has_posts: bool) -> str:
     """The YAML head; each value is JSON, which is YAML too, so that no text of others is read as syntax."""
     values = {
         "license": "other",
-        "license_name": one.encoder.licence or "unknown",
+        "license_name": terms,
         "library_name": "open_clip",
         "pipeline_tag": "zero-shot-image-classification",
-        "tags": ["clip", "histopathology", "medical"] if one.run else ["clip"],
+        "tags": ["clip", "histopathology", "medical"] if has_posts else ["clip"],
     }
     return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in values.items()), "---"])
 
@@ -75,6 +77,8 @@ def _step(step: Step) -> str:
     pairs = f" ({data['pairs']:,} pairs)" if "pairs" in data else ""
     base = f"from {cell(step.base.name)}" if step.base else f"from random weights of {cell(run.architecture)}"
     best = f"best epoch {run.best_epoch or 'unknown'}"
+    earlier = run.report.get("goes_on_from")
+    base += f", after the last epoch of run {earlier}" if earlier else ""
     return f"Run {run.id} on {on}{pairs}, {base}; recipe {cell(title_of(run.recipe))}, {best}."
 
 
@@ -103,10 +107,9 @@ def _interval(figure: Figure) -> str:
     return f" ({figure.low:.1%} to {figure.high:.1%})" if has else ""
 
 
-def _limits(one: Shown) -> str:
-    if one.withdrawn:
-        return f"- Learned from {one.withdrawn:,} pairs that were withdrawn since.\n{LIMITS}"
-    return LIMITS
+def _limits(one: Shown, *, has_posts: bool) -> str:
+    withdrawn = f"- Learned from {one.withdrawn:,} pairs that were withdrawn since."
+    return "\n".join([*([withdrawn] if one.withdrawn else []), LIMITS, *([POSTED] if has_posts else [])])
 
 
 def cell(text: object) -> str:

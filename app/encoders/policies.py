@@ -42,6 +42,12 @@ def origin(encoder: Encoder) -> str:
     return "Python package" if encoder.source == "efficientnet-lite0" else "Hub"
 
 
+def licence(encoder: Encoder, *, from_nothing: bool) -> str:
+    """The licence in words. `from_nothing` says that it was trained here from random weights: it is nobody else's."""
+    ours = "yours to choose: it was trained here from random weights"
+    return encoder.licence or (ours if from_nothing else "unknown")
+
+
 def no_download(encoder: Encoder) -> str:
     """Why a model can't be downloaded, "" where it can."""
     if encoder.kind is EncoderKind.IMAGE:

@@ -9,7 +9,7 @@ from app import presence
 from app.config import settings
 from app.encoders import actions, downloads, queries
 from app.encoders.forms import DeleteForm, RegisterForm, UseForm
-from app.encoders.policies import INDEX_FROM, INDEXABLE_WIDTH, REACH, no_download, origin, snippet
+from app.encoders.policies import INDEX_FROM, INDEXABLE_WIDTH, REACH, licence, no_download, origin, snippet
 from app.errors import Conflict, Invalid
 from app.operations.sentences import job_label
 from app.prefilter.stages import STAGES
@@ -113,10 +113,11 @@ def model_page(
     request: Request, session: Session, encoder_id: int, error: Invalid | None = None, status: int = 200
 ) -> Response:
     one = queries.one_shown(session, encoder_id)
-    folder = downloads.folder_of(one.encoder)
+    folder, steps = downloads.folder_of(one.encoder), queries.line(session, encoder_id)
     context = _running(session, encoder_id) | {
         "one": one,
-        "steps": queries.line(session, encoder_id),
+        "steps": steps,
+        "licence": licence(one.encoder, from_nothing=bool(steps) and steps[-1].base is None),
         "title_of": title_of,
         "images": queries.images(session),
         "origin": origin,

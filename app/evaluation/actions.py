@@ -17,7 +17,7 @@ from app.evaluation.matrix import Matrix
 from app.evaluation.planning import Planned, Wish, gaps, licences, plan, wording_layout
 from app.evaluation.policies import Task
 from app.publish import publish_file
-from app.tables import ClassPrompts, Evaluation, EvaluationSet, Job, WorkQueue
+from app.tables import ClassPrompts, Evaluation, EvaluationSet, Job, JobState, WorkQueue
 
 LAUNCH_LOCK = 20422
 MOST_AT_ONCE = 500
@@ -257,6 +257,17 @@ def again(session: Session, actor: Actor, evaluation_id: int) -> Evaluation:
     found.row.job_id = jobs.retry(session, found.job, actor.user_id).id
     session.flush()
     return found.row
+
+
+def delete_features(session: Session, actor: Actor) -> int:
+    """Deletes all kept features; the bytes that came free. Raises Conflict while an evaluation may be writing some."""
+    kinds = ("evaluate", "replay_passport", "read_evaluation_set")
+    if session.scalar(select(Job.id).where(Job.kind.in_(kinds), Job.state == JobState.RUNNING).limit(1)):
+        raise Conflict("An evaluation runs, or a set is being read.", "Wait for it, or cancel it.")
+    freed = folders.features_size()
+    jobs.record(session, "features.deleted", "features", "all", user_id=actor.user_id, details={"bytes": freed})
+    folders.delete_features()
+    return freed
 
 
 def delete(session: Session, actor: Actor, evaluation_id: int, confirm: str) -> None:

@@ -25,16 +25,17 @@ class Variant:
 class KnownSet:
     """A published set, or one of the generic layouts (which know no classes).
 
-    `classes` are key → words in the order of pages and matrices, grades (`ordered`) from the mildest on. `expected`
-    is variant → split → class → pictures, with "*" for all splits and all classes together; what is not published is
-    left out. `forbids` is empty where the
-    licence forbids nothing that this product does.
+    `of_pairs` sets have captions and no classes: they are pools for retrieval. `classes` are key → words in the order
+    of pages and matrices, grades (`ordered`) from the mildest on, last those that only some variant has. `expected` is
+    variant → split → class → pictures, with "*" for all splits and all classes together; what is not published is
+    left out. `forbids` is empty where the licence forbids nothing that this product does.
     """
 
     layout: str
     title: str
     about: str
     of_paper: bool
+    of_pairs: bool
     classes: dict[str, str]
     expected: dict[str, dict[str, dict[str, int]]]
     ordered: bool
@@ -115,6 +116,7 @@ def _known(layout: str, data: dict[str, Any]) -> KnownSet:
         title=data["title"],
         about=data["about"],
         of_paper=data["of_paper"],
+        of_pairs=data["of_pairs"],
         classes=data["classes"],
         expected=data["expected"],
         ordered=data["ordered"],
@@ -128,7 +130,7 @@ def _known(layout: str, data: dict[str, Any]) -> KnownSet:
 
 @cache
 def _presets() -> list[dict[str, Any]]:
-    return [_read(f"prompts/{name}.json") for name in (OWN, "plip", "quilt", "conch", "bare")]
+    return [_read(f"prompts/{name}.json") for name in (OWN, "plip", "quilt", "conch", "histo_transclip", "bare")]
 
 
 def _worded(key: str) -> str:

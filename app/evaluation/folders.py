@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from app.config import settings
 from app.errors import Conflict, Invalid, NotFound
 from app.publish import publish_file
+
+CHECKSUM_DIGITS = 16  # of a model's weights, in the names of its features
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,22 @@ def kept_passport(sha256: str) -> Path:
 
 def features_folder() -> Path:
     return settings().evaluations_path / "features"
+
+
+def features_size() -> int:
+    """Bytes that the kept features take."""
+    size = 0
+    for path in features_folder().rglob("*"):
+        with suppress(FileNotFoundError):  # a draft that took its name meanwhile
+            size += path.stat().st_size if path.is_file() else 0
+    return size
+
+
+def delete_features(checksum: str = "") -> None:
+    """Deletes the features of a model's weights, or all, with what pictures are recognised by. They are made again."""
+    kept = features_folder().glob(f"{checksum[:CHECKSUM_DIGITS]}-*") if checksum else [features_folder()]
+    for folder in kept:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def digest(rows: Iterable[Sequence[Any]]) -> str:

@@ -26,7 +26,7 @@ NAMED = 3  # items that a sentence names
 
 STRICT = ConfigDict(strict=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
 
-Text = Annotated[str, Field(max_length=4_096)]
+Text = Annotated[str, Field(max_length=4_096, pattern=r"^[^\x00]*$")]  # what PostgreSQL can keep
 Texts = Annotated[tuple[Text, ...], Field(max_length=1_000_000)]
 Codes = Annotated[tuple[int, ...], Field(max_length=1_000_000)]
 
@@ -54,12 +54,12 @@ class Inputs:
     classes: Annotated[tuple[Text, ...], Field(max_length=10_000)]
     names: Annotated[tuple[tuple[Text, ...], ...], Field(max_length=10_000)]
     templates: Annotated[tuple[Text, ...], Field(max_length=10_000)]
-    preprocessing: dict[str, Text]
+    preprocessing: dict[Text, Text]
     precision: Text
     logit_scale: float | None
-    settings: dict[str, Any]
+    settings: dict[Text, Any]
     seed: int
-    versions: dict[str, Text]
+    versions: dict[Text, Text]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Passport:
     files: Texts = ()
     learned_files: Texts = ()
     learned_truth: Codes = ()
-    figures: dict[str, float | None] = field(default_factory=dict)
+    figures: dict[Text, float | None] = field(default_factory=dict)
 
 
 # --- bytes --------------------------------------------------------------------------------------
@@ -194,8 +194,12 @@ def _not_finite(constant: str) -> NoReturn:
 def _check(passport: Passport) -> None:
     """What types alone do not say."""
     n, learned, classes = len(passport.used), len(passport.learned_from), len(passport.inputs.classes)
+    if not n:
+        raise BadPassport("The passport has no items.")
     if len(set(passport.used)) < n or len(set(passport.learned_from)) < learned:
         raise BadPassport("The passport names an item twice.")
+    if len(set(passport.inputs.classes)) < classes:
+        raise BadPassport("The passport lists a class twice.")
     for name, some, items in (
         ("truth", passport.truth, n),
         ("files", passport.files, n),

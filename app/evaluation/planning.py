@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.evaluation import catalogue, folders, queries
+from app.evaluation import catalogue, queries
 from app.evaluation.matrix import Column, Matrix
 from app.evaluation.policies import Settings, Task, fingerprint, settings_of, stored, why_not
 from app.tables import ClassPrompts, Encoder, Evaluation, EvaluationSet, Job, Snapshot
@@ -80,8 +80,9 @@ def _on_set(session: Session, chosen: EvaluationSet, encoders: Sequence[Encoder]
     variant = wish.settings.variant if wish.settings.variant in report["variants"] else report["default_variant"]
     shape = report["variants"][variant]
     wording = queries.newest_wording(session, wording_layout(chosen), wish.settings.wording)
-    for task in (task for task in Task if task in wish.tasks and task is not Task.RETRIEVAL):
-        settings = replace(wish.settings, variant=variant, wording=wording.version if wording else 0)
+    of_pairs = catalogue.known(chosen.layout).of_pairs
+    for task in (task for task in Task if task in wish.tasks and (of_pairs or task is not Task.RETRIEVAL)):
+        settings = replace(wish.settings, variant=variant, splits=(), wording=wording.version if wording else 0)
         kept = stored(task, settings, chosen.id, chosen.items_sha256, wording.id if wording else None)
         for encoder in encoders:
             why = why_not(task, encoder.kind, shape, settings.ks, model=encoder.name)
@@ -92,9 +93,8 @@ def _on_set(session: Session, chosen: EvaluationSet, encoders: Sequence[Encoder]
 
 def _on_snapshot(session: Session, chosen: Snapshot, encoders: Sequence[Encoder], wish: Wish) -> Iterator[Planned]:
     name = f"v{chosen.number:04d}"
-    pool = queries.held_out(session, chosen.id, wish.settings.splits)
-    kept = stored(Task.RETRIEVAL, wish.settings, chosen.id, pool_digest(pool))
-    pairs = len(pool)
+    pairs, pool = queries.pool(session, chosen.id, wish.settings.splits)
+    kept = stored(Task.RETRIEVAL, replace(wish.settings, variant=""), chosen.id, pool)
     for encoder in encoders:
         why = why_not(Task.RETRIEVAL, encoder.kind, None, model=encoder.name)
         if pairs < 2 and not why:
@@ -102,11 +102,6 @@ def _on_snapshot(session: Session, chosen: Snapshot, encoders: Sequence[Encoder]
                 f"{name} has {pairs} held-out pair{'' if pairs == 1 else 's'} in {' and '.join(wish.settings.splits)}."
             )
         yield Planned(encoder, Task.RETRIEVAL, None, chosen, kept, None, why)
-
-
-def pool_digest(pairs: Sequence[queries.Pair]) -> str:
-    """SHA-256 of what a search is among: every pair's picture, caption and what else it belongs to."""
-    return folders.digest((one.key, one.digest, one.author, one.post_id, one.group_id) for one in pairs)
 
 
 def gaps(session: Session, table: Matrix) -> list[Planned]:

@@ -22,13 +22,30 @@ ABOUT = {
     Task.ZERO_SHOT: "The nearest class by its wording alone; nothing is learned from the set.",
     Task.LINEAR_PROBE: "A linear head on frozen features, learned from the set's training pictures.",
     Task.FEW_SHOT: "The same from k pictures a class, drawn several times.",
-    Task.RETRIEVAL: "Finds captions by picture and pictures by caption among a snapshot's held-out pairs.",
+    Task.RETRIEVAL: "Finds captions by picture and pictures by caption among a snapshot's held-out pairs, or a set's.",
 }
 READS_TEXT = (Task.ZERO_SHOT, Task.RETRIEVAL)
 LEARNS = (Task.LINEAR_PROBE, Task.FEW_SHOT)
 
 DRAWS = 10_000  # of a bootstrap that tests a difference: p is never below 2 / (DRAWS + 1)
 BOOTSTRAP, MCNEMAR, DELONG = "a paired bootstrap", "McNemar's exact test", "DeLong's test"
+SIGN_FLIP, OBUCHOWSKI = "an exact sign-flip test over units", "DeLong's test over units"
+TESTS = {
+    BOOTSTRAP: f"The paired bootstrap draws the independent units of both models together, {DRAWS:,} times.",
+    MCNEMAR: "McNemar's exact test counts the items that only one of the two has right, each a unit of its own.",
+    SIGN_FLIP: "The sign-flip test exchanges both models' answers on a whole unit, in every possible way; where each "
+    "unit has one item it is McNemar's exact test.",
+    DELONG: "DeLong's test compares the areas by the ranks of the scores, each item a unit of its own.",
+    OBUCHOWSKI: "DeLong's test over units sums what their items add to the areas before it takes the variance "
+    "(Obuchowski 1997).",
+}
+SEEN = {  # how an item is among what a model learned from
+    "exact": "the same file",
+    "perceptual": "the same picture",
+    "semantic": "the same view",
+    "group": "a duplicate",
+    "post": "of the same post",
+}
 KS = (1, 2, 4, 8, 16)
 RANKS = (1, 5, 10, 50)
 
@@ -58,7 +75,7 @@ class Settings:
     """All that changes a number beside the model and the set. `wording` is the version of its layout's prompts.
 
     `ks` and `seeds` are few-shot's; `splits` those of a snapshot that are searched; an empty `variant` is the set's
-    own default.
+    own default. A search has splits on a snapshot, and a variant on a set of pairs.
     """
 
     variant: str = ""
@@ -75,7 +92,7 @@ USED_BY: Mapping[Task, tuple[str, ...]] = {
     Task.ZERO_SHOT: ("variant", "wording", "precision", "seed"),
     Task.LINEAR_PROBE: ("variant", "preset", "precision", "seed"),
     Task.FEW_SHOT: ("variant", "ks", "seeds", "precision", "seed"),
-    Task.RETRIEVAL: ("splits", "precision", "seed"),
+    Task.RETRIEVAL: ("variant", "splits", "precision", "seed"),
 }
 
 
@@ -85,7 +102,7 @@ def stored(task: Task, settings: Settings, on: int, items: str, prompts: int | N
     `on` is the id of the set or snapshot, `items` the SHA-256 of its items and of the bytes of their pictures,
     `prompts` the id of the wording.
     """
-    kept = {name: getattr(settings, name) for name in USED_BY[task]}
+    kept = {name: value for name in USED_BY[task] if (value := getattr(settings, name)) not in ("", ())}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
     worded = {"prompts": prompts} if task is Task.ZERO_SHOT else {}
     return plain | worded | {"on": on, "items": items}
@@ -116,8 +133,8 @@ def protocol(task: Task, stored: Mapping[str, Any]) -> str:
         words.append(f"preset {stored.get('preset')}")
     elif task is Task.FEW_SHOT:
         words.append(f"{stored.get('seeds')} draws")
-    else:
-        words.append(" + ".join(stored.get("splits", ())))
+    elif stored.get("splits"):
+        words.append(" + ".join(stored["splits"]))
     if stored.get("precision", "fp32") != "fp32":
         words.append(str(stored["precision"]))
     return ", ".join(words)
@@ -134,8 +151,10 @@ def why_not(
     """Why a model can't be measured so, in a sentence; "" when it can. `variant` is one of a set's report."""
     if task in READS_TEXT and kind is EncoderKind.IMAGE:
         return f"{model} reads pictures only; {TITLES[task].lower()} needs a model that reads texts too."
-    if variant is None:
+    if variant is None or task is Task.RETRIEVAL:
         return ""
+    if list(variant.get("counts", {})) == [""]:
+        return "The set has captions and no classes: only retrieval can be measured on it."
     splits = variant.get("splits", {})
     if len(variant.get("counts", {})) < 2:
         return "The set has one class only: there is nothing to tell apart."
@@ -154,7 +173,7 @@ def too_few(variant: Mapping[str, Any], k: int) -> str:
 
 def command(model: str, on: str, task: Task, kept: Mapping[str, Any]) -> str:
     """What does the same from the shell."""
-    where = f"--snapshot {on}" if task is Task.RETRIEVAL else f"--set {shlex.quote(on)}"
+    where = f"--snapshot {on}" if "splits" in kept else f"--set {shlex.quote(on)}"
     flags = [f"ipath evaluate --model {shlex.quote(model)} {where} --task {task.value.replace('_', '-')}"]
     flags += [f"--variant {shlex.quote(kept['variant'])}"] if kept.get("variant") else []
     plain = ("wording", "preset", "seeds", "precision", "seed")

@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Integer, Text, case, cast, column, func, or_, select, true, tuple_
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Integer, Text, case, cast, column, func, literal, or_, select, true, tuple_
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
 from app import jobs
@@ -389,10 +389,11 @@ def _parts(row: type[Evaluation]) -> Any:
 
 @dataclass(frozen=True)
 class Pair:
-    """A held-out pair of a snapshot, and what else it belongs to; `author` is the independent unit."""
+    """A pair of a pool, and what else it belongs to; `author` is the independent unit. Only a snapshot's is a
+    candidate."""
 
     key: str
-    candidate_id: int
+    candidate_id: int | None
     sha256: str
     caption: str
     author: str
@@ -407,15 +408,34 @@ class Pair:
 
 def held_out(session: Session, snapshot_id: int, splits: Sequence[str]) -> list[Pair]:
     """The pairs of a snapshot's splits by key, without those that were withdrawn since."""
+    return [Pair(*row) for row in session.execute(_held_out(snapshot_id, splits))]
+
+
+def pool(session: Session, snapshot_id: int, splits: Sequence[str]) -> tuple[int, str]:
+    """How many pairs `held_out` gives, and SHA-256 of what a search is among: every pair's picture, caption and what
+    else it belongs to. No pair is read for it: pages ask for it at each showing."""
+    of = _held_out(snapshot_id, splits).subquery().c
+    pair = func.json_build_array(of.key, _sha256(of.sha256 + "\n" + of.caption), of.author, of.post_id, of.group_id)
+    lines = func.string_agg(cast(pair, Text) + "\n", aggregate_order_by(literal(""), of.key))
+    count, sha256 = session.execute(select(func.count(of.key), _sha256(func.coalesce(lines, "")))).one()
+    return count, sha256
+
+
+def _sha256(text: Any) -> Any:
+    return func.encode(func.sha256(func.convert_to(text, "UTF8")), "hex")
+
+
+def _held_out(snapshot_id: int, splits: Sequence[str]) -> Any:
     picture = func.coalesce(SnapshotMember.crop["sha256"].astext, SnapshotMember.image_sha256)
-    rows = session.execute(
+    author = case((Post.author_id.is_(None), func.concat("p", Post.id)), else_=func.concat("a", Post.author_id))
+    return (
         select(
             SnapshotMember.key,
             SnapshotMember.candidate_id,
-            picture,
-            Caption.text,
-            case((Post.author_id.is_(None), func.concat("p", Post.id)), else_=func.concat("a", Post.author_id)),
-            Post.id,
+            picture.label("sha256"),
+            Caption.text.label("caption"),
+            author.label("author"),
+            Post.id.label("post_id"),
             DuplicateMember.group_id,
         )
         .join(Caption, Caption.id == SnapshotMember.caption_id)
@@ -426,7 +446,32 @@ def held_out(session: Session, snapshot_id: int, splits: Sequence[str]) -> list[
         .where(Candidate.state != CandidateState.WITHDRAWN, func.btrim(func.coalesce(Caption.text, "")) != "")
         .order_by(SnapshotMember.key)
     )
-    return [Pair(*row) for row in rows]
+
+
+Way = Literal["exact", "group", "post"]
+
+
+def seen_in_training(session: Session, snapshot_id: int, trained_on: Sequence[int]) -> dict[str, tuple[Way, int]]:
+    """Key → how a pair of a snapshot is among the training pairs of others, and the candidate there.
+
+    The surest way that holds: "exact" is the same picture, "group" a duplicate of it as they are grouped by now,
+    "post" another picture of its post, under the same caption.
+    """
+    held, learned = aliased(SnapshotMember), aliased(SnapshotMember)
+    both = select(held.key, func.min(learned.candidate_id)).group_by(held.key)
+    both = both.where(held.snapshot_id == snapshot_id, held.split != Split.TRAIN)
+    both = both.where(learned.snapshot_id.in_(trained_on), learned.split == Split.TRAIN)
+    ours, theirs, mine, its = aliased(DuplicateMember), aliased(DuplicateMember), aliased(Candidate), aliased(Candidate)
+    ways: dict[Way, Any] = {
+        "post": both.join(mine, mine.id == held.candidate_id)
+        .join(its, its.post_id == mine.post_id)
+        .where(its.id == learned.candidate_id),
+        "group": both.join(ours, ours.candidate_id == held.candidate_id)
+        .join(theirs, theirs.group_id == ours.group_id)
+        .where(theirs.candidate_id == learned.candidate_id),
+        "exact": both.where(held.image_sha256 == learned.image_sha256),
+    }
+    return {key: (way, candidate_id) for way, found in ways.items() for key, candidate_id in session.execute(found)}
 
 
 def pairs_shown(session: Session, snapshot_id: int, keys: Sequence[str]) -> dict[str, tuple[str, str]]:

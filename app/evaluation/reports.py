@@ -6,13 +6,13 @@ from typing import Any
 
 from app.evaluation import metrics
 from app.evaluation.matrix import Cell, Column, Matrix, Row
-from app.evaluation.policies import DRAWS, PRESETS, TITLES, Preset, Task
+from app.evaluation.policies import PRESETS, TESTS, TITLES, Preset, Task
 from app.evaluation.queries import Shown
 from app.tables import Encoder, EvaluationSet, Weights
 
 HEADER = (
     "task", "set", "protocol", "metric", "model", "value", "low", "high", "chance", "n", "baseline", "difference",
-    "difference_low", "difference_high", "p_holm", "evaluation", "remarks",
+    "difference_low", "difference_high", "p_holm", "test", "evaluation", "remarks",
 )  # fmt: skip
 
 
@@ -110,9 +110,9 @@ def _few_shot(found: Sequence[Shown]) -> str:
 def _retrieval(found: Sequence[Shown]) -> str:
     on = sorted({one.on for one in found})
     return (
-        f"Retrieval on the held-out pairs of {', '.join(on)}, in both directions by cosine. Strict: one picture is "
-        "drawn of each post or group of duplicates, and its own caption counts. Group-aware: all pairs, and any of the "
-        "same post, group or caption counts. Ties get their expected rank."
+        f"Retrieval on the pairs of {', '.join(on)} (of a snapshot, those held out), in both directions by cosine. "
+        "Strict: one picture is drawn of each post or group, and its own caption counts. Group-aware: all pairs, and "
+        "any of the same post, group or caption counts. Ties get their expected rank."
     )
 
 
@@ -127,8 +127,7 @@ METHODS = {
 def _statistics(tables: Sequence[Matrix]) -> Iterator[str]:
     yield (
         "Intervals are 95 % percentile intervals of a bootstrap with 1,000 draws of the independent unit: patient, "
-        "slide or original where the set tells it, else the picture; the author for retrieval. A paired bootstrap "
-        f"tests by {DRAWS:,} draws of the same units."
+        "slide or original where the set tells it, else the picture; the author for retrieval on a snapshot."
     )
     for table in tables:
         if table.baseline and table.compared:
@@ -137,6 +136,8 @@ def _statistics(tables: Sequence[Matrix]) -> Iterator[str]:
                 f"on the same items ({' or '.join(table.tests)}); p-values are corrected over the sets that a "
                 f"model is compared on by Holm's method. {table.is_beyond}".rstrip()
             )
+    used = {test for table in tables for test in table.tests}
+    yield from (about for test, about in TESTS.items() if test in used)
 
 
 def _limits(
@@ -197,7 +198,7 @@ def rows(report: Report) -> Iterator[list[Any]]:
 
 def _csv_row(table: Matrix, column: Column, row: Row, cell: Cell) -> list[Any]:
     d = cell.difference
-    compared = [table.baseline.model, d.value, d.low, d.high, d.p] if d and table.baseline else [""] * 5
+    compared = [table.baseline.model, d.value, d.low, d.high, d.p, d.test] if d and table.baseline else [""] * 6
     figure = [cell.value, cell.low, cell.high, column.chance, column.n]
     place = [table.task.value, column.on, column.protocol, table.metric, row.model]
     stated = ["" if one is None else one for one in figure]

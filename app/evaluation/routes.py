@@ -11,10 +11,22 @@ from starlette.responses import FileResponse
 from app import presence
 from app.config import settings
 from app.errors import Invalid, NotFound
-from app.evaluation import actions, catalogue, folders, literature, matrix, metrics, planning, queries, reports, shown
+from app.evaluation import (
+    actions,
+    catalogue,
+    folders,
+    literature,
+    matrix,
+    metrics,
+    planning,
+    plots,
+    queries,
+    reports,
+    shown,
+)
 from app.evaluation.forms import DeleteForm, GapsForm, MatrixChoice, WishForm, as_form
-from app.evaluation.policies import ABOUT, KS, PRESETS, TITLES, Task
-from app.evaluation.set_routes import csv_of
+from app.evaluation.policies import ABOUT, KS, PRESETS, SEEN, TITLES, Task
+from app.evaluation.set_routes import attached, csv_of
 from app.jobs import request_cancel
 from app.tables import Evaluation
 from app.web.deps import Admin, DataReader, FormDep, RowId, SessionDep, parse
@@ -23,6 +35,7 @@ from app.web.responses import redirect
 from app.web.templating import render
 
 router = APIRouter()
+SVG = "image/svg+xml"
 
 
 def choice(request: Request) -> MatrixChoice:
@@ -137,7 +150,8 @@ def wish_page(request: Request, session: Session, form: FormData, error: Invalid
 def report(request: Request, session: SessionDep, actor: DataReader) -> Response:
     context = {
         "report": report_of(request, session),
-        "baseline": choice(request).baseline,
+        "asked": choice(request),
+        "caption": plots.caption,
         "kept": [one for one in request.query_params.items() if one[0] in ("task", "metric", "protocols")],
         "m": metrics,
         "titles": TITLES,
@@ -156,11 +170,14 @@ def report_csv(request: Request, session: SessionDep, actor: DataReader) -> Resp
 @router.get("/evaluation/report.tex", name="evaluation_report_tex")
 def report_tex(request: Request, session: SessionDep, actor: DataReader) -> Response:
     made = reports.latex(report_of(request, session))
-    headers = {
-        "Content-Disposition": 'attachment; filename="evaluation-report.tex"',
-        "Cache-Control": "private, no-cache",
-    }
-    return Response(made, media_type="application/x-tex; charset=utf-8", headers=headers)
+    return attached("evaluation-report.tex", made, "application/x-tex; charset=utf-8")
+
+
+@router.get("/evaluation/report.svg", name="evaluation_report_svg")
+def report_svg(request: Request, session: SessionDep, actor: DataReader) -> Response:
+    """The figure of one table of the report."""
+    asked = choice(request)
+    return attached(f"{asked.task.value}.svg", plots.points(table_of(session, asked)), SVG)
 
 
 def report_of(request: Request, session: Session) -> reports.Report:
@@ -197,6 +214,7 @@ def one_page(request: Request, session: Session, evaluation_id: int, error: Inva
         "ordered": metrics.in_order(found.row.task, found.row.metrics.get("figures", {})),
         "headline": shown.headline(found.row.task, found.row.metrics),
         "examples": shown.examples(session, found),
+        "seen": SEEN,
         "has_thumbs": found.set is not None and found.row.settings["items"] == found.set.items_sha256,
         "known": catalogue.known(of.layout) if of else None,
         "marks": catalogue.marks(of.layout, of.report, found.row.settings["variant"]) if of else (),
@@ -256,6 +274,15 @@ def predictions(request: Request, session: SessionDep, actor: DataReader, evalua
     queries.finished(session, evaluation_id)
     name = f"evaluation-{evaluation_id}.parquet"
     return download(folders.predictions_file(evaluation_id), name, "application/vnd.apache.parquet")
+
+
+@router.get("/evaluation/{evaluation_id}/plots/{name}", name="evaluation_plot")
+def plot(request: Request, session: SessionDep, actor: DataReader, evaluation_id: RowId, name: str) -> Response:
+    found = queries.finished(session, evaluation_id)
+    metric, draw = plots.PLOTS.get(name, ("", None))
+    if draw is None or not found.row.metrics.get(metric):
+        raise NotFound(f"Evaluation {evaluation_id} has no figure {name}.")
+    return attached(f"evaluation-{evaluation_id}-{name}", draw(found), SVG)
 
 
 def download(path: Path, name: str, kind: str, headers: dict[str, str] | None = None) -> Response:

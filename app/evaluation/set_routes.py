@@ -18,6 +18,7 @@ from app.evaluation.forms import SetForm, WordingForm, lines, names
 from app.evaluation.planning import wording_layout
 from app.spreadsheets import neutral
 from app.tables import ClassPrompts
+from app.web import filters
 from app.web.deps import Admin, DataReader, FormDep, RowId, RowNumber, SessionDep, parse
 from app.web.flash import flash
 from app.web.responses import redirect
@@ -53,12 +54,21 @@ def sets_page(
         "layouts": catalogue.sets(),
         "is_live": any(one.is_busy for one in found),
         "served": presence.served_queues(session),
+        "features_size": folders.features_size,
         "error": error,
         "errors": error.fields if error else {},
         "values": values or {},
     }
     status = 422 if error else 200
     return render(request, "evaluation/sets.html", context, block=None if error else "live", status=status)
+
+
+@router.post("/evaluation/sets/features/delete", name="evaluation_features_delete")
+def delete_features(request: Request, session: SessionDep, actor: Admin) -> Response:
+    freed = actions.delete_features(session, actor)
+    response = redirect(request, request.url_for("evaluation_sets").path)
+    flash(request, response, f"{filters.bytes_size(freed)} of features are deleted. The next evaluation makes its own.")
+    return response
 
 
 @router.get("/evaluation/sets/{set_id}", name="evaluation_set")
@@ -123,8 +133,13 @@ def csv_of(name: str, header: Any, rows: Any) -> Response:
     writer = csv.writer(out)
     writer.writerow(header)
     writer.writerows([neutral(cell) for cell in row] for row in rows)
+    return attached(name, out.getvalue(), "text/csv; charset=utf-8")
+
+
+def attached(name: str, content: str | bytes, kind: str) -> Response:
+    """A file that was made for this answer."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-cache"}
-    return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(content, media_type=kind, headers=headers)
 
 
 @router.get("/evaluation/sets/{set_id}/thumbs/{item_id}", name="evaluation_thumb")

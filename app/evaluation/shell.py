@@ -97,7 +97,7 @@ def _tell(ids: list[int], as_json: bool) -> None:
 
 
 def _replay(passport: Path, root: Path | None, weights: Path | None, as_json: bool) -> None:
-    """Exit code 1 when a prediction or an input differs."""
+    """Prints which inputs differ; exit code 1 when a prediction does, or can't be made here again."""
     from app.evaluation import actions
 
     kept = actions.keep_passport(passport)

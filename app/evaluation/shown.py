@@ -1,6 +1,6 @@
 """What an evaluation's page and its tables of items say, from its row and its files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,11 @@ def command_of(found: Shown) -> str:
 
 @dataclass(frozen=True)
 class Side:
-    """A pair as a result: its picture and caption. Empty where it was withdrawn or its caption taken down."""
+    """A pair as a result: its caption, and its picture by SHA-256, or by number in a set. Empty where it was withdrawn
+    or its caption taken down."""
 
     key: str
-    sha256: str
+    picture: str | int
     caption: str
     is_right: bool = False
 
@@ -53,12 +54,18 @@ class Example:
 
 
 def examples(session: Session, found: Shown) -> list[Example]:
-    """The kept queries of a retrieval with their first results, without pairs that were withdrawn since."""
+    """The kept queries of a retrieval with their first results, without pairs that were withdrawn since.
+
+    None of a set that was read again: its pictures have other numbers by now.
+    """
     kept = found.row.metrics.get("examples", [])
-    if not kept or found.snapshot is None:
-        return []
     keys = {key for one in kept for key in (one["query"], *one["results"])}
-    pairs = queries.pairs_shown(session, found.snapshot.id, sorted(keys))
+    pairs: Mapping[str, tuple[str | int, str]] = {}
+    if found.set and keys and found.row.settings["items"] == found.set.items_sha256:
+        rows = folders.read_rows(folders.items_file(found.set.id, found.row.settings["items"]))
+        pairs = {row["id"]: (row["number"], row["caption"]) for row in rows if row["id"] in keys}
+    elif found.snapshot:
+        pairs = queries.pairs_shown(session, found.snapshot.id, sorted(keys))
     made = []
     for one in kept:
         if one["query"] not in pairs:

@@ -278,6 +278,7 @@ ACTS: Mapping[str, Act] = {
     "evaluation.launched": Act("launched {} and what came with it", EVALUATION, _counts("evaluations")),
     "evaluation.deleted": Act("deleted {}", EVALUATION, _evaluated),
     "evaluation.finished": Act("measured {}", EVALUATION, _counts("items", "skipped")),
+    "features.deleted": Act("deleted {}", EVALUATION, _freed),
     "job.cancel_requested": Act("stopped {}", JOBS),
     "job.retried": Act("tried {} again", JOBS, _retried),
     "job.failed": Act("could not finish {}", JOBS),
@@ -332,6 +333,7 @@ SUBJECTS: Mapping[str, Callable[[Entry], Link]] = {
         "" if e.act == "evaluation.deleted" else "evaluation_page",
         {"evaluation_id": e.subject_id},
     ),
+    "features": lambda _e: Link("the features that were kept", "evaluation_sets"),
     "source": lambda e: Link(e.subject_name or f"source {e.subject_id}"),
     "queue": lambda _e: Link("what a search found"),
 }

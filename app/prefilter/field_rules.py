@@ -35,6 +35,13 @@ NOT_SHOWN = (
     r"(?! (?:stains? |staining )?(?:(?:is|was|are|were|has been) )?"
     r"(?:requested|ordered|pending|recommended|suggested|advised|counterstain\w*)(?!\w))"
 )
+# Neither is one that the reader is sent to: "compare with the H&E". Python looks behind by fixed lengths only.
+NOT_COMPARED = "".join(
+    rf"(?<!{verb} {link} {article})"
+    for verb in ("compare", "compared", "correlate", "correlated")
+    for link in ("with", "to")
+    for article in ("", "the ", "an ")
+)
 MAGNIFICATION = re.compile(
     r"(?<![\w.])(2|4|5|10|20|40|60|63|100|200|400|600|1000)\s?(?:×|x(?!\w)|x(?=h&e))(?! ?\d)"
     r"|[×x]\s?(10|20|40|100|200|400)(?!\w)",
@@ -43,12 +50,12 @@ MAGNIFICATION = re.compile(
 ANIMAL = re.compile(r"(?<!\w)(dog|canine|cat|feline|horse|equine|bovine|mouse|murine|rat)(?!\w)", re.I)
 
 
-def _compiled(words: dict[str, str], end: str = "") -> dict[str, re.Pattern[str]]:
-    begin = r"(?:(?<!\w)|(?<=\dx))"  # also right behind a power: 40xH&E
+def _compiled(words: dict[str, str], before: str = "", end: str = "") -> dict[str, re.Pattern[str]]:
+    begin = rf"(?:(?<!\w)|(?<=\dx)){before}"  # also right behind a power: 40xH&E
     return {value: re.compile(rf"{begin}(?:{pattern})(?!\w){end}", re.I) for value, pattern in words.items()}
 
 
-STAINS = _compiled(STAIN_WORDS, NOT_SHOWN)
+STAINS = _compiled(STAIN_WORDS, NOT_COMPARED, NOT_SHOWN)
 ORGANS = _compiled(ORGAN_WORDS)
 
 

@@ -45,6 +45,7 @@ def stages_page(
         "orders": orders.ORDERS,
         "order": orders.in_force(session),
         "errors": error.fields if error else {},
+        "titles": {name: each.title for name, each in stages.BY_NAME.items()},
         "total": total,
         "funnel": counts,
         "running": queries.open_jobs(session),

@@ -62,6 +62,7 @@ from app.tables.review import (
 )
 from app.tables.snapshot import Snapshot, SnapshotMember, Split
 from app.tables.training import Run, RunEpoch, RunStep
+from app.tables.view import SavedView
 
 __all__ = [
     "Assignment",
@@ -120,6 +121,7 @@ __all__ = [
     "RunEpoch",
     "RunStep",
     "Rung",
+    "SavedView",
     "Setting",
     "Skip",
     "Snapshot",

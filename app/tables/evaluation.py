@@ -59,7 +59,9 @@ class EvaluationTask(StrEnum):
 
 
 class Evaluation(Base):
-    """A model on a set (or on a snapshot's held-out pairs) in a task → metrics. Its state is that of its job.
+    """A model on a set (for retrieval, of pairs, or a snapshot's held-out ones) in a task → metrics.
+
+    Its state is that of its job.
 
     `settings` is all that changes a number (variant, prompts, preset, seed, precision); `settings_sha256` of its
     canonical JSON tells which evaluations are the same. `metrics` holds figures with intervals; predictions and the
@@ -69,7 +71,7 @@ class Evaluation(Base):
     __tablename__ = "evaluation"
     __table_args__ = (
         CheckConstraint("(set_id IS NULL) <> (snapshot_id IS NULL)", name="on_one"),
-        CheckConstraint("(task = 'retrieval') = (snapshot_id IS NOT NULL)", name="retrieval_on_snapshot"),
+        CheckConstraint("snapshot_id IS NULL OR task = 'retrieval'", name="snapshot_for_retrieval"),
         Index(None, "encoder_id", "set_id", "task"),
         Index(None, "set_id", "task"),
     )

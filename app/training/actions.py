@@ -124,7 +124,12 @@ def keep_best(session: Session, actor: Actor, run_id: int) -> Job:
 
 
 def go_on(session: Session, actor: Actor, run_id: int, more: int) -> Run:
-    """A new run that trains `more` epochs behind a finished one's last. Raises Conflict where that is not kept."""
+    """A new run that trains `more` epochs behind a finished one's last.
+
+    Raises Invalid for none, Conflict where the last is not kept.
+    """
+    if more < 1:
+        raise Invalid("Give 1 or more epochs.", fields={"more": "Give 1 or more epochs."})
     session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))
     found = queries.shown(session, run_id)
     done = max((epoch.epoch for epoch in queries.epochs(session, [run_id])[run_id]), default=0)

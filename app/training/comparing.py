@@ -86,9 +86,14 @@ def _row(
 def _start(runs: Sequence[Compared]) -> list[Row]:
     return [
         _row(runs, "Snapshot", lambda one: one.shown.data, str),
-        _row(runs, "Start", lambda one: one.shown.start, str),
+        _row(runs, "Start", _begun, str),
         _row(runs, "Recipe", lambda one: title_of(one.shown.run.recipe), str),
     ]
+
+
+def _begun(one: Compared) -> str:
+    earlier = one.shown.goes_on_from
+    return f"{one.shown.start}, after run {earlier}" if earlier else one.shown.start
 
 
 def _figures(runs: Sequence[Compared]) -> list[Row]:

@@ -14,7 +14,7 @@ from app.encoders.policies import REACH
 from app.errors import Invalid
 from app.operations.policies import may_retry
 from app.snapshots import queries as snapshot_queries
-from app.tables import JobState, RunEpoch
+from app.tables import JobState, RunEpoch, Weights
 from app.training import architectures, comparing, folders, plans, policies, queries
 from app.training.comparing import Compared
 from app.training.forms import RunForm, filled
@@ -107,6 +107,7 @@ def one(session: Session, run_id: int) -> dict[str, Any]:
         "cancel": False,
         "fields": _shown_settings(shown.settings),
         "recipe": title_of(run.recipe),
+        "changed": policies.changed_in(run.recipe, shown.settings),
         "recalls": policies.RECALLS,
         "loss_name": LOSS,
         "recall": recall,
@@ -154,17 +155,19 @@ def start_values(session: Session, asked: QueryParams) -> tuple[dict[str, Any], 
     like = typed.get("like", "")
     if like.isdecimal() and len(like) < 19:
         return _like(session, int(like), with_offer="offer" in typed), False
-    return _usual(session), False
+    return _usual(session, typed.get("base", "")), False
 
 
-def _usual(session: Session) -> dict[str, Any]:
+def _usual(session: Session, asked: str) -> dict[str, Any]:
+    """The newest snapshot, and the model whose id was `asked` for; else the newest whose licence reaches nothing."""
     snapshots, bases = queries.snapshots(session), queries.bases(session)
-    trained = next((base for base in bases if base.weights.value == "trained" and not base.reaches_data), None)
-    recipe = "ip-clip" if trained else "scratch"
+    trained = [base for base in bases if base.weights is Weights.TRAINED and not base.reaches_data]
+    base = next((base for base in bases if str(base.id) == asked), trained[0] if trained else None)
+    recipe = "ip-clip" if base and base.weights is Weights.TRAINED else "scratch"
     snapshot = str(snapshots[0].number) if snapshots else ""
     return {
         "snapshot": snapshot,
-        "base": str(trained.id) if trained else "",
+        "base": str(base.id) if base else "",
         "architecture": architectures.SUGGESTED[0],
         "recipe": recipe,
     } | filled(fitted(session, BY_NAME[recipe].settings, snapshot))

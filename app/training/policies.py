@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from app.errors import Invalid
 from app.tables import Job, JobState, Run
-from app.training.settings import BEST_BY, KEEP, PRECISIONS, SCHEDULES, TrainingSettings
+from app.training.settings import BEST_BY, BY_NAME, KEEP, PRECISIONS, SCHEDULES, TrainingSettings
 
 MOST_SWEPT = 12
 
@@ -85,6 +85,13 @@ def words(value: Any, name: str = "") -> str:
 def changed(settings: Mapping[str, Any], than: Mapping[str, Any]) -> list[str]:
     """Names of the settings that differ, in the order of the form."""
     return [name for name in LABELS if name in settings and settings[name] != than.get(name)]
+
+
+def changed_in(recipe: str, settings: TrainingSettings) -> list[str]:
+    """Labels of what a run has otherwise than its recipe; none of a recipe that is no longer known."""
+    if recipe not in BY_NAME:
+        return []
+    return [LABELS[name] for name in changed(settings.as_json(), BY_NAME[recipe].settings.as_json())]
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,12 @@ class ShownRun:
         return self.base.name if self.base else self.run.architecture.removesuffix(".json")
 
     @property
+    def goes_on_from(self) -> int | None:
+        """The run with whose last epoch it began."""
+        earlier: int | None = self.run.report.get("goes_on_from")
+        return earlier
+
+    @property
     def is_open(self) -> bool:
         return self.job.state in jobs.OPEN
 
@@ -194,6 +200,13 @@ def last_device(session: Session) -> tuple[str, int]:
     known = Run.report["device_kind"].astext != ""
     report = session.scalar(select(Run.report).where(known).order_by(Run.id.desc()).limit(1)) or {}
     return str(report.get("device_kind", "")), int(report.get("processes", 1))
+
+
+def training_on(session: Session, gpu: str) -> int | None:
+    """The run that trains on a GPU now, by the GPU's own number; with several, the trainer tells its first one."""
+    is_there = Run.report["gpu"].astext == gpu
+    running = select(Run.id).join(Job, Job.id == Run.job_id).where(Job.state == JobState.RUNNING, is_there)
+    return session.scalar(running.limit(1))
 
 
 def has_any(session: Session) -> bool:

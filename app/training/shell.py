@@ -1,5 +1,6 @@
 """`ipath train`: the form of the training pages, from the shell."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -84,9 +85,28 @@ def _base(session: Session, name: str) -> str:
         return ""
     bases = {base.name: str(base.id) for base in queries.bases(session)}
     if name not in bases:
-        there = f"There are: {', '.join(bases)}." if bases else "`ipath encoder add` registers one."
-        raise NotFound(f"There is no model named {name}.", there)
+        there = f"There are: {', '.join(bases)}. " if bases else ""
+        another = f"`ipath encoder add` registers {'another' if bases else 'one'}. For this one: {_registering(name)}"
+        raise NotFound(f"There is no model named {name}.", there + another)
     return bases[name]
+
+
+def _registering(name: str) -> str:
+    """What registers a model under the name that it has elsewhere: a file's, a hub's, or open_clip's with a tag."""
+    from app.encoders.actions import NewEncoder
+    from app.encoders.policies import CHECKPOINTS, FOLDER, command
+    from app.training.architectures import config_path
+
+    model, _, tag = name.partition("/")
+    if name.endswith(CHECKPOINTS):
+        new = NewEncoder("open_clip", "MODEL", checkpoint=name, name=name)
+    elif name.startswith(("hf-hub:", FOLDER)):
+        new = NewEncoder("open_clip", name, name=name)
+    elif tag and config_path(model) is None:
+        new = NewEncoder("open_clip", f"hf-hub:{name}", name=name)
+    else:
+        new = NewEncoder("open_clip", model, pretrained=tag or "TAG", name=name)
+    return command(**asdict(new))
 
 
 def _expect(plan: "Plan", as_json: bool) -> None:

@@ -7,7 +7,7 @@
   const runs = new Map(
     [...document.querySelectorAll("[data-curves-of]")].map((one) => [one.dataset.curvesOf, { url: one.dataset.url, open: true }]),
   );
-  const charts = [];
+  let charts = [];
   if (!runs.size) return;
 
   // --- data ---------------------------------------------------------------------------------
@@ -73,11 +73,11 @@
       height: +chart.box.dataset.height,
       scales,
       axes: [
-        chart.box.dataset.x === "epoch" ? { ...axis, incrs: WHOLE } : axis,
-        { ...axis, size: 52, values: (_plot, values) => values.map((value) => said(chart, value)) },
+        { ...axis, size: 30, ...(chart.box.dataset.x === "epoch" && { incrs: WHOLE }) },
+        { ...axis, size: 52, space: 20, values: (_plot, values) => values.map((value) => said(chart, value)) },
       ],
       series: [
-        { label: chart.box.dataset.x, value: (_plot, value) => short(value) },
+        { label: chart.box.dataset.x, value: (_plot, value) => (chart.box.dataset.x === "epoch" ? short(value) : value?.toLocaleString("en") ?? "–") },
         ...chart.lines.map((line) => ({
           label: line.label,
           stroke: token(line.colour),
@@ -112,17 +112,21 @@
   const watcher = new ResizeObserver((entries) => {
     for (const { target, contentRect } of entries) {
       const chart = charts.find(({ box }) => box === target);
-      if (chart.plot && contentRect.width) chart.plot.setSize({ width: contentRect.width, height: +target.dataset.height });
+      if (chart?.plot && contentRect.width) chart.plot.setSize({ width: contentRect.width, height: +target.dataset.height });
     }
   });
 
-  // Charts come into the page with the first logged step.
+  // Charts come into the page with the first step and the first epoch; where a run starts anew, they go and come again.
   function begin() {
-    if (charts.length) return;
-    charts.push(...[...document.querySelectorAll("[data-lines]")].map((box) => ({ box, lines: JSON.parse(box.dataset.lines) })));
-    if (!charts.length) return;
-    charts.forEach(({ box }) => watcher.observe(box));
-    follow();
+    const boxes = [...document.querySelectorAll("[data-lines]")];
+    if (boxes.every((box) => charts.some((chart) => chart.box === box))) return;
+    const isFollowed = charts.length > 0;
+    watcher.disconnect();
+    charts.forEach(({ plot }) => plot?.destroy());
+    charts = boxes.map((box) => ({ box, lines: JSON.parse(box.dataset.lines) }));
+    boxes.forEach((box) => watcher.observe(box));
+    if (isFollowed) charts.forEach((chart) => (draw(chart), tellLast(chart)));
+    else follow();
   }
 
   document.addEventListener("htmx:after:swap", begin);

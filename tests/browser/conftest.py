@@ -47,6 +47,7 @@ class Site:
     home: Path
     database_url: str
     environment: dict[str, str]
+    supervisor: Supervisor
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -72,7 +73,7 @@ def free_port() -> int:
 def site(
     server: services.Server, tmp_path_factory: pytest.TempPathFactory, monkeypatch_module: pytest.MonkeyPatch
 ) -> Iterator[Site]:
-    """Database, broker, worker and web server of a test module's own."""
+    """Database, broker and web server of a test module's own."""
     home = tmp_path_factory.mktemp("site")
     database_url, port = server.create(), free_port()
     with Supervisor(home / "logs") as supervisor, EmbeddedServices(home, supervisor, postgres=False) as valkey:
@@ -88,16 +89,20 @@ def site(
             monkeypatch_module.setenv(name, value)
         forget()
         url = f"http://127.0.0.1:{port}"
-        found = Site(url, home, database_url, environment)
+        found = Site(url, home, database_url, environment, supervisor)
         with found.session() as session:
             for name, role in PEOPLE.items():
                 make_person(session, name, role)
-        web = Child("web", [sys.executable, "-m", "app.cli", "web"], ready=lambda: answers(url))
-        worker = Child("worker", serving.worker_command(), stop_seconds=5)
-        supervisor.start(web, worker)  # the worker imports torch while tests already use the pages
+        supervisor.start(Child("web", [sys.executable, "-m", "app.cli", "web"], ready=lambda: answers(url)))
         yield found
     forget()
     server.drop(database_url)
+
+
+@pytest.fixture(scope="module")
+def worker(site: Site) -> None:
+    """The site's worker, for modules whose pages have something done; it imports torch while pages are used already."""
+    site.supervisor.start(Child("worker", serving.worker_command(), stop_seconds=5))
 
 
 def forget() -> None:

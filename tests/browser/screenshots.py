@@ -26,7 +26,12 @@ from tests.browser.test_main_path import press
 
 WHEELS = Path(__file__).parents[1] / ".cache" / "wheels"
 DECISIONS = "a a a r3 a a f a a s a a r1 a a a"  # keys of the review page
-SHOTS = {"review": ("alder", "/review"), "prefilter": ("admin", "/prefilter"), "snapshot": ("admin", "/snapshots/1")}
+SHOTS = {
+    "review": ("alder", "/review"),
+    "prefilter": ("admin", "/prefilter"),
+    "snapshot": ("admin", "/snapshots/1"),
+    "run": ("admin", "/runs/1"),
+}
 PAGES = SHOTS | {
     "home": ("alder", "/"),
     "review-edit": ("alder", "/review?edit=true"),
@@ -53,6 +58,9 @@ PAGES = SHOTS | {
     "snapshots": ("admin", "/snapshots"),
     "runs": ("admin", "/runs"),
     "run-new": ("admin", "/runs/new"),
+    "evaluation-sets": ("admin", "/evaluation/sets"),
+    "evaluation-new": ("admin", "/evaluation/new"),
+    "report": ("admin", "/evaluation/report"),
     "evaluation": ("admin", "/evaluation"),
     "people": ("admin", "/people"),
     "activity": ("admin", "/activity"),
@@ -110,7 +118,7 @@ def signed_in(browser: Browser, site: Demo, name: str, scheme: str = "light", wi
 
 
 def work(browser: Browser, site: Demo) -> None:
-    """The pre-filter ends, a reviewer decides some candidates, an admin freezes what was accepted."""
+    """The pre-filter ends, a reviewer decides some candidates, an admin freezes what was accepted, and trains."""
     admin, reviewer = signed_in(browser, site, "admin"), signed_in(browser, site, "alder")
     admin.goto("/prefilter")
     expect(admin.locator("text=Running now")).to_have_count(0, timeout=600_000)
@@ -125,6 +133,9 @@ def work(browser: Browser, site: Demo) -> None:
     admin.click("text=Make snapshot >> nth=-1")
     admin.get_by_role("link", name="v0001").click(timeout=60_000)
     expect(admin.get_by_role("link", name="Download, ")).to_be_visible(timeout=60_000)
+    admin.goto("/runs")
+    admin.click("text=Try the practice run")
+    admin.get_by_text("Epoch 6 of").wait_for(timeout=600_000)
     for page in (admin, reviewer):
         page.context.close()
 

@@ -11,7 +11,7 @@ from tests.browser.test_accessibility import violations
 from tests.endpoints import llama
 from tests.endpoints.server import ModelServer, fails
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("worker")]
 
 KEY = "sk-sentinel-4c1e"
 

@@ -12,7 +12,7 @@ from app.tables import Candidate
 from tests.browser.conftest import Open, Site
 from tests.factories import make_picture
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("worker")]
 
 CAPTIONS = (
     "<script>alert(1)</script> nodular basal cell carcinoma",

@@ -15,7 +15,7 @@ from app.tables import Snapshot
 from tests.browser.conftest import Open, Site
 from tests.factories import make_picture
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("worker")]
 CASES = 8
 
 

@@ -5,11 +5,13 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Site
 from tests.encoders.models import TINY, tiny_state
 
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("worker")]
 SLOW = 120_000
 
 

@@ -9,10 +9,10 @@ from playwright.sync_api import Page, expect
 from app.tables import JobState
 from app.training.settings import BY_NAME
 from tests.browser.conftest import Open, Site
-from tests.browser.test_accessibility import LOOKS, violations
+from tests.browser.test_accessibility import problems
 from tests.training.made_runs import make_built_snapshot, make_clip, make_run
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("worker")]
 
 MINUTES = 5 * 60_000  # beside other tests on a busy machine
 PATHS = (
@@ -55,21 +55,14 @@ def test_a_newcomer_starts_the_practice_run_sees_its_curve_and_cancels_it(sign_i
     expect(page.locator("#live[hx-trigger]")).to_have_count(0)
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_the_pages_of_runs_are_accessible_and_fit(
-    sign_in: Open, site: Site, made: dict[str, int], width: int, scheme: str
-) -> None:
-    page = sign_in("elm", width, 844, color_scheme=scheme)
-    problems: dict[str, list[str]] = {}
+def test_the_pages_of_runs_are_accessible_and_fit(sign_in: Open, site: Site, made: dict[str, int]) -> None:
+    page = sign_in("elm")
+    found: dict[str, list[str]] = {}
     for path in PATHS:
         page.goto(site.url + path.format(**made))
         page.wait_for_load_state("networkidle")
-        found = violations(page)
-        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            found.append("wider than the screen")
-        if found:
-            problems[path] = found
-    assert problems == {}
+        found[path] = problems(page)
+    assert {path: said for path, said in found.items() if said} == {}
 
 
 def test_the_newest_figures_stand_in_the_legends_of_the_curves(sign_in: Open, site: Site, made: dict[str, int]) -> None:

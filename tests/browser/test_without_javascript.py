@@ -12,7 +12,7 @@ from app.tables import Candidate, CandidateState, Caption, Finding, FindingNow, 
 from tests.browser.conftest import Open, Site
 from tests.browser.test_main_path import CASES, zip_of_posts
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("worker")]
 
 
 def state(site: Site, candidate_id: int) -> CandidateState:

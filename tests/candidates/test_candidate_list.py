@@ -10,7 +10,7 @@ from app.candidates.policies import Slots, sees_state
 from app.candidates.queries import Filter
 from app.prefilter.policies import StageResult
 from app.prefilter.recording import write_findings
-from app.tables import Candidate, CandidateState, Job, Post, ReviewKind, Role, Setting
+from app.tables import Author, Candidate, CandidateState, Job, Post, ReviewKind, Role, Setting
 from tests.candidates.deciding import decide
 from tests.factories import make_candidate, make_import, make_person
 from tests.prompts.models import look, screen
@@ -232,6 +232,17 @@ def test_nonsense_filters_are_refused_and_the_list_stays(session: Session, sign_
     page = sign_in("elm").get("/candidates?stage=nonsense")
     assert page.status_code == 422
     assert f"C-{candidate.id}" in page.text
+
+
+def test_a_filter_that_nothing_fits_stays_on_when_the_form_is_sent_again(sign_in: SignIn) -> None:
+    page = sign_in("elm").get("/candidates?organ=skin&post=7").text
+    assert 'name="organ" value="skin" checked' in page
+    assert 'name="post" value="7"' in page
+
+
+def test_a_number_of_the_platform_is_not_shown_as_a_handle() -> None:
+    assert queries.author_label(Author(account_id="527", label="path_demo_01")) == "@path_demo_01"
+    assert queries.author_label(Author(account_id="527")) == "account 527"
 
 
 def test_an_empty_list_says_what_to_do(session: Session, sign_in: SignIn) -> None:

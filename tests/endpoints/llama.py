@@ -38,7 +38,7 @@ def main() -> None:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(weights())
     parameters.n_ctx, parameters.n_parallel = 2048, 1
-    parameters.cpuparams.n_threads = 2
+    parameters.cpuparams.n_threads = 1  # more would spin while one of them waits for a core
     parameters.hostnames, parameters.port = ["127.0.0.1"], 0
     parameters.warmup = False
     server = xllamacpp.Server(parameters)

@@ -8,7 +8,7 @@ from app.evaluation import catalogue
 from workers.evaluation_sets.layouts import READERS
 
 LAYOUTS = list(catalogue.sets())
-GENERIC = ("folders", "table", "clip_benchmark")
+GENERIC = ("folders", "table", "captions", "clip_benchmark")
 
 
 def test_every_layout_that_can_be_read_is_in_the_catalogue_and_no_other() -> None:
@@ -27,8 +27,8 @@ def test_expected_counts_name_known_variants_and_classes_and_add_up(layout: str)
     for splits in known.expected.values():
         for of_class in splits.values():
             assert set(of_class) <= {catalogue.EVERY, *known.classes}
-            if set(of_class) == {catalogue.EVERY, *known.classes}:
-                assert of_class[catalogue.EVERY] == sum(of_class[key] for key in known.classes)
+            if counts := [count for key, count in of_class.items() if key != catalogue.EVERY]:
+                assert of_class[catalogue.EVERY] == sum(counts)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -39,7 +39,7 @@ def test_every_set_says_its_licence_and_where_it_comes_from(layout: str) -> None
     assert all(trap.endswith(".") for trap in known.traps)
 
 
-@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout not in GENERIC])
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if catalogue.known(layout).classes])
 def test_our_own_wording_names_every_class_of_a_set(layout: str) -> None:
     ours = next(iter(catalogue.wordings(layout).values()))
     assert ours.preset == catalogue.OWN
@@ -85,11 +85,19 @@ def test_quiltnet_leaves_the_background_of_kather_out() -> None:
     assert len(quilt.templates) == 4
 
 
-def test_conch_s_preset_says_that_its_templates_are_ours() -> None:
+def test_conch_s_protocol_is_its_22_templates_and_its_synonyms() -> None:
     conch = catalogue.wordings("kather")["conch"]
-    assert "ours" in conch.source or "our twenty" in conch.source
-    assert conch.names["ADI"][0] == "adipose"
-    assert conch.templates == catalogue.wordings("kather")[catalogue.OWN].templates
+    assert len(set(conch.templates)) == 22
+    assert all(template.endswith(".") for template in conch.templates)
+    assert conch.names["ADI"] == ("adipose", "adipose tissue", "adipocytes", "fat", "fat cells")
+    assert "QuiltNet's names" in conch.source, "it says which names are not CONCH's"
+
+
+def test_histo_transclip_s_protocol_is_conch_s_templates_with_long_names_of_the_grades() -> None:
+    long = catalogue.wordings("sicap_mil")["histo_transclip"]
+    assert long.templates == catalogue.wordings("kather")["conch"].templates
+    assert long.names["NC"] == ("non-cancerous well-differentiated glands",)
+    assert long.names == catalogue.wordings("sicapv2")["histo_transclip"].names
 
 
 def test_an_unknown_layout_is_an_error() -> None:
@@ -103,6 +111,6 @@ def test_a_variant_that_a_folder_brings_itself_is_only_a_name() -> None:
 
 
 def test_data_files_hold_no_key_that_nothing_reads() -> None:
-    fields = {"title", "about", "of_paper", "ordered", "classes", "expected", "licence", "forbids", "source", "traps"}
+    fields = {"title", "about", "of_paper", "of_pairs", "ordered", "classes", "expected", "licence", "forbids"}
     for file in sorted((catalogue.DATA / "sets").iterdir()):
-        assert set(json.loads(file.read_text())) == fields | {"variants"}, file.name
+        assert set(json.loads(file.read_text())) == fields | {"source", "traps", "variants"}, file.name

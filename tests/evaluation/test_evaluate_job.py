@@ -1,6 +1,7 @@
 """The job of an evaluation: every task on drawn sets, killed and resumed, refused where it can't be, compared."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from hashlib import sha256
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from app import jobs
 from app.accounts.policies import SYSTEM
@@ -21,7 +23,7 @@ from app.evaluation.queries import Shown
 from app.tables import Encoder, Job, JobState
 from tests.encoders.models import SECOND, TINY_CLIP, register, run, take_back
 from tests.evaluation.fixtures.pictures import save, tissue
-from workers import evaluate
+from workers import evaluate, set_files
 from workers import main as worker
 
 EACH = 12  # pictures a class and split
@@ -145,6 +147,47 @@ def test_an_unreadable_picture_is_named_and_the_rest_is_measured_once_the_set_is
     assert [name for name, _ in skipped] == ["test/pale/003.png"]
 
 
+def exchange(path: Path) -> None:
+    """Puts another picture in place of one, under its size and its time."""
+    before = path.stat()
+    save(Image.new("RGB", (80, 80), "red"), path)
+    path.write_bytes(path.read_bytes().ljust(before.st_size, b"\0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def read_again(set_id: int) -> None:
+    with transaction() as session:
+        job = actions.read_again(session, SYSTEM, set_id)
+    assert run(job).state is JobState.SUCCEEDED
+
+
+def test_a_picture_exchanged_under_its_size_and_time_gives_no_figures_before_the_set_is_read_again(
+    roots: Path, set_id: int
+) -> None:
+    encoder = register(TINY_CLIP)
+    before = evaluated(encoder, set_id, Task.ZERO_SHOT).row
+    exchange(roots / "made" / "test" / "pale" / "003.png")
+    said = "1 of the 48 pictures changed since the set was read, test/pale/003.png first. Read the set again."
+    assert run(launched(encoder, set_id, Task.LINEAR_PROBE)[1]).error == said
+    read_again(set_id)
+    after = evaluated(encoder, set_id, Task.ZERO_SHOT).row
+    assert after.settings["items"] != before.settings["items"]
+
+
+def test_a_picture_is_hashed_as_it_is_decoded_where_a_file_system_tells_no_change(
+    roots: Path, set_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(set_files, "content_of", lambda _root: "the same as ever")
+    read_again(set_id)
+    exchange(roots / "made" / "test" / "pale" / "003.png")
+    encoder = register(TINY_CLIP)
+    said = "test/pale/003.png changed since the set was read. Read the set again. Nothing was measured."
+    assert run(launched(encoder, set_id, Task.ZERO_SHOT)[1]).error == said
+    read_again(set_id)
+    assert evaluated(encoder, set_id, Task.ZERO_SHOT).row.metrics["n"] == 2 * EACH
+
+
 def test_a_killed_worker_goes_on_with_the_features_that_are_there(set_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = register(TINY_CLIP)
     evaluation_id, job = launched(encoder, set_id, Task.ZERO_SHOT)
@@ -234,6 +277,16 @@ def test_a_passport_needs_its_model_or_a_file_of_it(roots: Path, set_id: int, tm
     assert done.state is JobState.SUCCEEDED, done.error
     assert done.cursor["same"] == 2 * EACH
     assert any("weights" in one for one in done.cursor["differences"])
+
+
+def test_a_passport_whose_prompts_name_nothing_says_so(roots: Path, set_id: int, tmp_path: Path) -> None:
+    found = evaluated(register(TINY_CLIP), set_id, Task.ZERO_SHOT)
+    given = passport.from_bytes(folders.passport_file(found.row.id).read_bytes())
+    file = tmp_path / "nameless.json.gz"
+    file.write_bytes(passport.to_bytes(replace(given, inputs=replace(given.inputs, names=((" ",), ("dense",))))))
+    with transaction() as session:
+        job = actions.replay(session, SYSTEM, actions.keep_passport(file), str(roots / "made"), "")
+    assert run(job).error == "Class 1 has no name, or an empty one. Nothing was measured."
 
 
 def test_a_packages_weights_are_read_with_the_config_beside_them(roots: Path, set_id: int, tmp_path: Path) -> None:

@@ -72,8 +72,19 @@ def test_items_that_were_seen_in_training_are_counted_and_the_figures_without_th
     made = make_evaluation(session, make_encoder(session), make_set(session), metrics=metrics)
     page = sign_in("elm").get(f"/evaluation/{made.id}").text
     assert "2 items were seen in training" in page
+    assert "training pairs of this model: 1 the same file, 1 the same picture." in page
     assert "61.0 %" in page
     assert 'href="/candidates/7"' in page
+
+
+def test_where_all_items_were_seen_no_figures_without_them_are_promised(session: Session, sign_in: SignIn) -> None:
+    seen = {"checked": True, "items": 1, "post": 1, "training": 30, "list": [], "without": {}}
+    metrics = figures(0.7) | {"contamination": seen}
+    made = make_evaluation(session, make_encoder(session), make_set(session), metrics=metrics)
+    page = sign_in("fir").get(f"/evaluation/{made.id}").text
+    assert "1 item was seen in training" in page
+    assert "1 of the same post." in page
+    assert "Too few are left to give figures without them." in page
 
 
 def test_a_set_that_is_not_as_published_is_said_on_the_page(session: Session, sign_in: SignIn) -> None:
@@ -100,6 +111,13 @@ def test_one_without_figures_shows_its_job_and_may_be_stopped_by_an_admin_alone(
     page = elm.get(f"/evaluation/{made.id}").text
     assert "Try again" in page
     assert "hx-trigger=" not in page
+
+
+def test_a_page_that_waited_for_an_evaluation_swaps_its_figures_in(session: Session, sign_in: SignIn) -> None:
+    made = make_evaluation(session, make_encoder(session), make_set(session))
+    part = sign_in("fir").get(f"/evaluation/{made.id}", headers={"HX-Request": "true"}).text
+    assert "<html" not in part
+    assert "60.0 to 80.0" in part
 
 
 def test_one_that_was_stopped_goes_on_as_a_new_job_and_only_once(session: Session, sign_in: SignIn) -> None:

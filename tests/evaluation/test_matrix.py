@@ -113,6 +113,14 @@ def test_a_difference_is_the_same_from_either_side(session: Session) -> None:
     assert cell.difference == matrix.Difference(-0.2, pytest.approx(-0.3), pytest.approx(-0.1), 0.01, True, BOOTSTRAP)
 
 
+def test_the_page_says_by_which_test_models_were_compared(session: Session, sign_in: SignIn) -> None:
+    on, one, other = make_set(session), make_encoder(session, name="CLIP"), make_encoder(session)
+    compared(session, make_evaluation(session, other, on), make_evaluation(session, one, on), p=0.01)
+    page = sign_in("fir").get(f"/evaluation?baseline={one.id}").text
+    assert "Differences from CLIP on the same items, by a paired bootstrap." in page
+    assert "p = 0.01 after Holm, by a paired bootstrap" in page
+
+
 def test_the_p_values_of_a_model_are_corrected_over_the_sets_that_it_is_compared_on(session: Session) -> None:
     base, others = make_encoder(session), [make_encoder(session) for _ in range(2)]
     sets = [make_set(session, name) for name in ("one", "two")]
@@ -189,7 +197,9 @@ def test_a_reader_sees_gaps_and_an_admin_may_fill_them(session: Session, sign_in
     make_evaluation(session, one, bach)
     make_evaluation(session, other, kather)
     assert "/evaluation/gaps" not in sign_in("fir").get("/evaluation").text
-    assert "/evaluation/gaps" in sign_in("elm").get("/evaluation").text
+    elm = sign_in("elm")
+    assert "/evaluation/gaps" in elm.get("/evaluation").text
+    assert "/evaluation/gaps" in elm.get("/evaluation", headers={"HX-Request": "true"}).text, "while a job is open"
 
 
 def test_the_page_loads_itself_anew_only_while_a_job_of_it_is_open(session: Session, sign_in: SignIn) -> None:

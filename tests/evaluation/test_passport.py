@@ -145,6 +145,10 @@ def set_(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
         (set_("used", 0, to=7), r"used\.0"),
         (set_("used", 0, to="x" * 5_000), r"used\.0"),
         (set_("used", 1, to="ADI/a.tif"), "an item twice"),
+        (set_("used", 1, to="ADI/a\0.tif"), r"used\.1"),
+        (set_("used", to=[]), "no items"),
+        (set_("inputs", "classes", to=["ADI", "ADI"]), "a class twice"),
+        (set_("inputs", "settings", to={"a\0": 1}), r"inputs\.settings"),
         (set_("inputs", to={}), "inputs"),
         (set_("inputs", "seed", to="0"), r"inputs\.seed"),
         (set_("inputs", "more", to=1), r"inputs\.more"),
@@ -269,44 +273,40 @@ def test_answers_to_something_else_are_not_compared() -> None:
         same_predictions(PASSPORT, [Answer.of("", [0], [[0.1, 0.9]])])
 
 
-ELSEWHERE = """
+AGAIN = """
 import sys
 from pathlib import Path
-from app.evaluation.passport import Answer, from_bytes, same_predictions
-from tests.evaluation.test_features import Shelf, TINY
-from workers.evaluating import zero_shot
-from workers.evaluating.features import features
-from workers.ml import encoder
-
-encoder.CPU_BATCH = int(sys.argv[2])
-passport = from_bytes(Path(sys.argv[1]).read_bytes()) if sys.argv[3] == "again" else None
-network = encoder.load_encoder(encoder.EncoderSpec("open_clip", str(TINY), None, seed=7))
-templates, names = ("an H&E image of {}.", "{}"), (("fat", "adipose"), ("mucus",), ("debris",))
-if passport:
-    templates, names = passport.inputs.templates, passport.inputs.names
-found = features(network, Shelf(40)(), cache=None)
-classes = zero_shot.embed(network, zero_shot.Prompts(templates, names)).ensemble
-said = zero_shot.answer(found.vectors, classes, network.logit_scale)
-answer = Answer.of("", said.predicted.tolist(), said.probabilities.tolist())
-if passport:
-    print(same_predictions(passport, [answer]).sentence)
-else:
-    from dataclasses import replace
-    from app.evaluation.passport import to_bytes
-    from tests.evaluation.test_passport import INPUTS, PASSPORT
-    inputs = replace(INPUTS, templates=templates, names=names, classes=("a", "b", "c"))
-    made = replace(PASSPORT, inputs=inputs, used=tuple(found.ids), answers=(answer,), truth=(), files=())
-    Path(sys.argv[1]).write_bytes(to_bytes(made))
+from app.evaluation.passport import from_bytes, same_predictions
+from tests.evaluation.test_passport import answered
+passport = from_bytes(Path(sys.argv[1]).read_bytes())
+for batch in (16, 1):
+    print(same_predictions(passport, [answered(passport.inputs, batch)[1]]).sentence)
 """
 
 
-def test_a_real_models_passport_gives_the_same_predictions_in_other_processes_and_batches(tmp_path: Path) -> None:
-    def elsewhere(batch: int, what: str) -> str:
-        command = [sys.executable, "-c", ELSEWHERE, str(tmp_path / "passport.json.gz"), str(batch), what]
-        done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+def answered(inputs: Inputs, batch: int) -> tuple[list[str], Answer]:
+    """The ids of forty pictures and the tiny network's answer to them, embedded `batch` at a time."""
+    from tests.evaluation.test_features import TINY, Shelf
+    from workers.evaluating import zero_shot
+    from workers.evaluating.features import features
+    from workers.ml import encoder
 
-    elsewhere(16, "first")
-    for batch in (16, 1):
-        assert elsewhere(batch, "again").startswith("Same predictions (40 of 40)")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(encoder, "CPU_BATCH", batch)
+        network = encoder.load_encoder(encoder.EncoderSpec("open_clip", str(TINY), None, seed=7))
+        found = features(network, Shelf(40)(), cache=None)
+    classes = zero_shot.embed(network, zero_shot.Prompts(inputs.templates, inputs.names)).ensemble
+    said = zero_shot.answer(found.vectors, classes, network.logit_scale)
+    return found.ids, Answer.of("", said.predicted.tolist(), said.probabilities.tolist())
+
+
+def test_a_real_models_passport_gives_the_same_predictions_in_another_process_and_batch(tmp_path: Path) -> None:
+    names = (("fat", "adipose"), ("mucus",), ("debris",))
+    inputs = replace(INPUTS, names=names, classes=("a", "b", "c"))
+    used, answer = answered(inputs, 16)
+    passport = replace(PASSPORT, inputs=inputs, used=tuple(used), answers=(answer,), truth=(), files=())
+    (tmp_path / "passport").write_bytes(to_bytes(passport))
+    command = [sys.executable, "-c", AGAIN, str(tmp_path / "passport")]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Same predictions (40 of 40)") == 2

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.evaluation import reports
-from app.evaluation.policies import MCNEMAR, Task
+from app.evaluation.policies import MCNEMAR, SIGN_FLIP, Task
 from tests.evaluation.made import figures, make_evaluation, make_set, make_wording
 from tests.factories import make_encoder
 from tests.web_client import SignIn
@@ -39,8 +39,9 @@ def test_a_report_has_methods_data_models_results_statistics_limits_and_versions
     assert "Random weights, so their figures say nothing about pathology: CLIP_B/32 &amp; more" in page
     assert "Colour alone tells the classes apart." in page
     assert "torch 2.14" in page
-    assert "<svg" in page
     assert "on the same items (McNemar&#39;s exact test); p-values are corrected over the sets" in page
+    assert "McNemar&#39;s exact test counts the items that only one of the two has right" in page
+    assert "Obuchowski" not in page, "only the tests that were used are told"
     assert "Probabilities: softmax by the model&#39;s own logit scale." in page
 
 
@@ -56,7 +57,20 @@ def test_the_csv_has_a_row_for_each_figure_and_the_numbers_in_full(measured: tup
     assert len(rows) == 3
     ours = next(row for row in rows if row["model"] == "ours" and row["task"] == "zero_shot")
     assert (ours["value"], ours["chance"], ours["n"], ours["baseline"]) == ("0.8", "0.5", "20", "CLIP_B/32 & more")
-    assert (ours["difference"], ours["p_holm"]) == ("0.4", "0.001")
+    assert (ours["difference"], ours["p_holm"], ours["test"]) == ("0.4", "0.001", MCNEMAR)
+
+
+def test_a_test_over_units_is_named_and_explained(session: Session, sign_in: SignIn) -> None:
+    on, base, ours = make_set(session), make_encoder(session), make_encoder(session)
+    first = make_evaluation(session, base, on, metrics=figures(0.4))
+    against = {"accuracy": {str(first.id): [0.4, 0.3, 0.5, 0.02, SIGN_FLIP]}}
+    make_evaluation(session, ours, on, metrics=figures(0.8) | {"against": against})
+    client, query = sign_in("fir"), f"?baseline={base.id}&task=zero_shot"
+    page = client.get(f"/evaluation/report{query}").text
+    assert "on the same items (an exact sign-flip test over units)" in page
+    assert "The sign-flip test exchanges both models&#39; answers on a whole unit" in page
+    rows = csv.DictReader(io.StringIO(client.get(f"/evaluation/report.csv{query}").text))
+    assert {row["test"] for row in rows} == {"", SIGN_FLIP}
 
 
 def test_the_latex_is_escaped_and_a_table_a_task(measured: tuple[int, int], sign_in: SignIn) -> None:

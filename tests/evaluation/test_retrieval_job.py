@@ -1,6 +1,5 @@
 """Retrieval on a snapshot's held-out pairs, and items of a set that a model has seen in training."""
 
-from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,7 +10,7 @@ from app.accounts.policies import SYSTEM
 from app.curation import moves
 from app.db import transaction
 from app.evaluation import actions, folders, passport, queries, shown
-from app.evaluation.planning import Wish, pool_digest
+from app.evaluation.planning import Wish, plan
 from app.evaluation.policies import Settings, Task
 from app.evaluation.queries import Pair
 from app.snapshots import building
@@ -19,6 +18,7 @@ from app.snapshots import queries as snapshots
 from app.storage import blobs
 from app.tables import Encoder, Job, JobState, Run, Snapshot
 from tests.encoders.models import TINY_CLIP, register, run
+from tests.evaluation.fixtures import files
 from tests.evaluation.test_evaluate_job import evaluated, read
 from tests.factories import make_encoder, make_person, make_picture
 from tests.snapshots.test_snapshot_job import accepted, snapshot
@@ -89,6 +89,79 @@ def test_a_search_is_run_again_from_its_passport_here_and_from_the_unpacked_snap
         assert (done.cursor["same"], done.cursor["of"]) == (8, 8)
 
 
+@pytest.fixture
+def pool(roots: Path) -> int:
+    """A set of pairs as ARCH is published, read and ready."""
+    files.arch(roots / "arch", each=4)
+    return read("arch")
+
+
+def test_a_set_of_pairs_is_searched_as_a_pool_whose_figures_are_its_units(pool: int) -> None:
+    found = evaluated(register(TINY_CLIP), pool, Task.RETRIEVAL, variant="books_set")
+    metrics = found.row.metrics
+    assert (metrics["n"], metrics["strict_n"], metrics["groups"]) == (8, 4, 4)
+    assert found.row.settings["variant"] == "books_set"
+    assert "splits" not in found.row.settings
+    rows = list(folders.read_rows(folders.predictions_file(found.row.id)))
+    first = sum(row["image_to_text.group_aware"] <= 1 for row in rows) / len(rows)
+    assert metrics["figures"]["image_to_text.r1.group_aware"]["value"] == pytest.approx(first)
+    with transaction() as session:
+        sides = [side for one in shown.examples(session, found) for side in one.results]
+    assert "--set arch --task retrieval --variant books_set" in shown.command_of(found)
+    assert all(side.caption.startswith("Drawn books_set") for side in sides)
+    assert found.set
+    thumbs = [folders.thumbnail_file(pool, found.set.items_sha256, int(side.picture)) for side in sides]
+    assert all(thumb.is_file() for thumb in thumbs)
+
+
+def test_a_set_of_pairs_is_for_retrieval_alone_and_one_of_classes_for_the_rest(pool: int) -> None:
+    encoder = register(TINY_CLIP)
+    with transaction() as session:
+        planned = plan(session, Wish([encoder.id], [pool], [], list(Task), Settings()))
+    assert {one.task for one in planned if one.is_gap} == {Task.RETRIEVAL}
+    assert {one.why_not for one in planned if not one.is_gap} == {
+        "The set has captions and no classes: only retrieval can be measured on it."
+    }
+
+
+def test_a_search_of_a_set_is_run_again_from_its_passport_and_its_folder(pool: int, roots: Path) -> None:
+    found = evaluated(register(TINY_CLIP), pool, Task.RETRIEVAL)
+    file = folders.passport_file(found.row.id)
+    assert "Drawn" not in str(passport.from_bytes(file.read_bytes())), "captions stay where they are"
+    assert replayed(file, roots / "arch") == (16, 16, [])
+    captions = roots / "arch" / "pubmed_set" / "captions.json"
+    captions.write_text(captions.read_text().replace("density 1", "density 7"))
+    _, _, differences = replayed(file, roots / "arch")
+    assert any("1 of the 16 items measured on have other files here" in one for one in differences)
+
+
+def replayed(file: Path, root: Path) -> tuple[int, int, list[str]]:
+    """(Same, of, what differs) of a passport that is run again."""
+    with transaction() as session:
+        job = actions.replay(session, SYSTEM, actions.keep_passport(file), str(root), "")
+    done = run(job)
+    assert done.state is JobState.SUCCEEDED, done.error
+    return done.cursor["same"], done.cursor["of"], done.cursor["differences"]
+
+
+def test_pairs_of_a_set_that_were_in_training_are_found_and_the_figures_without_them_given(
+    roots: Path, frozen: Snapshot
+) -> None:
+    encoder = register(TINY_CLIP)
+    with transaction() as session:
+        session.add(
+            Run(snapshot_id=frozen.id, architecture="tiny", recipe="scratch", settings={}, encoder_id=encoder.id)
+        )
+        train = [one.sha256 for one in queries.training_pictures(session, [frozen.id])]
+    files.captions(roots / "pairs", each=6)
+    (roots / "pairs" / "images" / "0.jpg").write_bytes(blobs().get(train[0]))
+    found = evaluated(encoder, read("pairs"), Task.RETRIEVAL)
+    seen = found.row.metrics["contamination"]
+    assert (seen["items"], [one["item"] for one in seen["list"]]) == (1, ["images/0.jpg"])
+    assert set(seen["without"]) <= set(found.row.metrics["figures"])
+    assert "text_to_image.r1.strict" in seen["without"]
+
+
 def test_pictures_of_a_set_that_were_in_training_are_found_and_the_figures_without_them_given(
     roots: Path, frozen: Snapshot
 ) -> None:
@@ -128,11 +201,18 @@ def test_why_nothing_was_looked_for_is_said_as_far_as_it_is_known(session: Sessi
     assert contaminated.why_not(untrained) == "drawn was not trained: its weights are random."
 
 
-def test_a_pool_with_another_picture_caption_or_group_is_another_column() -> None:
-    pair = Pair("1", 1, "a" * 64, "Naevus", "a1", 1, None)
-    others = [replace(pair, sha256="b" * 64), replace(pair, caption="Melanoma"), replace(pair, group_id=3)]
-    assert len({pool_digest([one]) for one in (pair, *others)}) == 4
-    assert pool_digest([pair]) != pool_digest([pair, pair])
+def test_a_pool_is_told_by_the_picture_caption_author_post_and_group_of_each_pair(frozen: Snapshot) -> None:
+    def pool() -> tuple[int, str]:
+        with transaction() as session:
+            return queries.pool(session, frozen.id, ["test"])
+
+    with transaction() as session:
+        pairs = queries.held_out(session, frozen.id, ["test"])
+    lines = [(one.key, one.digest, one.author, one.post_id, one.group_id) for one in pairs]
+    assert pool() == (8, folders.digest(lines))
+    with transaction() as session:
+        moves.withdraw(session, [pairs[0].candidate_id])
+    assert pool() == (7, folders.digest(lines[1:]))
 
 
 def test_captions_that_differ_by_case_and_blanks_are_positives_of_each_other() -> None:

@@ -93,6 +93,17 @@ def test_a_picture_that_cannot_be_decoded_is_named_and_left_out(roots: Path) -> 
     assert "notes.txt" in said
 
 
+def test_a_folder_in_which_no_picture_can_be_read_says_why(roots: Path) -> None:
+    files.folders(roots / "mine", each=1)
+    for path in (roots / "mine").rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:100])
+    set_id, job = registered("mine")
+    done = run(job)
+    assert done.state is JobState.FAILED
+    assert "No picture of the folder can be read: of train/dog/0.png, it can't be decoded" in done.error
+    assert row_of(set_id).ready_at is None
+
+
 def test_a_folder_of_no_layout_says_what_is_needed(roots: Path) -> None:
     (roots / "stuff").mkdir()
     (roots / "stuff" / "a.txt").write_text("x")

@@ -1,8 +1,6 @@
-"""The other published sets, and the generic layouts."""
+"""The other published sets."""
 
-import csv
 import json
-import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -14,12 +12,18 @@ from app.evaluation import catalogue
 from tests.evaluation.fixtures import arrays, files
 from tests.evaluation.fixtures.layouts import LAYOUTS
 from tests.evaluation.fixtures.pictures import save, tissue
-from workers.evaluation_sets import Item, NotRecognised, open_picture, recognise, verify
+from workers.evaluation_sets import Item, NotRecognised, open_picture, recognise
 from workers.evaluation_sets.layouts import READERS
 
 
 def counted(items: list[Item]) -> Counter[tuple[str, str]]:
     return Counter((item.split, item.label) for item in items)
+
+
+def on_both_sides(items: list[Item]) -> set[str]:
+    """The groups that are in train and in test."""
+    train, test = ({item.group for item in items if item.split == split} for split in ("train", "test"))
+    return train & test
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -31,7 +35,10 @@ def test_every_drawn_layout_is_recognised_without_being_told_and_every_item_open
     assert set(found.variants) <= {variant.name for variant in catalogue.known(layout).variants}
     for items in found.variants.values():
         assert len({item.id for item in items}) == len(items) > 0
-        assert {item.label for item in items} <= set(found.classes)
+        if catalogue.known(layout).of_pairs:
+            assert all(item.caption and not item.label for item in items)
+        else:
+            assert {item.label for item in items} <= set(found.classes)
         assert {item.split for item in items} <= {"train", "val", "test", "all"}
         for item in items[:: max(1, len(items) // 8)]:
             assert open_picture(tmp_path, layout, item.id).mode == "RGB"
@@ -53,18 +60,34 @@ def test_the_fixtures_are_of_every_layout() -> None:
 
 def test_breakhis_groups_patients_by_digits_and_takes_40x(tmp_path: Path) -> None:
     files.breakhis(tmp_path, each=2)
-    slide = tmp_path / "BreaKHis_v1/histology_slides/breast/malignant/SOB/ductal_carcinoma/SOB_M_DC-14-16184CD"
-    save(tissue(4, 99, (140, 92)), slide / "40X" / "SOB_M_DC-14-16184CD-40-001.png")
     found = recognise(tmp_path)
     items = found.variants["as published"]
-    assert "16184" in {item.group for item in items}
+    assert {item.group for item in items if "-16184" in item.id} == {"16184"}
     assert all("-40-" in item.id and item.group.isdecimal() for item in items)
     assert {item.id for item in items} < {item.id for item in found.variants["all magnifications"]}
-    safe = found.variants["leak-safe"]
-    sides: dict[str, set[str]] = {}
-    for item in safe:
-        sides.setdefault(item.group, set()).add(item.split)
-    assert all(len(some) == 1 for some in sides.values())
+    assert on_both_sides(found.variants["leak-safe"]) == set()
+
+
+def test_breakhis_s_four_classes_are_split_as_eva_has_it_and_without_its_leak_beside(tmp_path: Path) -> None:
+    files.breakhis(tmp_path, each=2)
+    variants = recognise(tmp_path).variants
+    by_eva, safe = variants["four classes"], variants["leak-safe, four classes"]
+    four = {"tubular_adenoma", "mucinous_carcinoma", "fibroadenoma", "ductal_carcinoma"}
+    assert {item.label for item in by_eva} == four
+    assert all("-40-" in item.id for item in by_eva)
+    assert {item.id for item in by_eva if item.split == "test"} == {i.id for i in by_eva if "-16184CD-" in i.id}
+    assert on_both_sides(by_eva) == {"16184"}
+    assert on_both_sides(safe) == set()
+    assert {item.id for item in safe} == {item.id for item in by_eva}
+
+
+def test_breakhis_s_two_classes_are_benign_and_malignant_at_all_magnifications(tmp_path: Path) -> None:
+    files.breakhis(tmp_path, each=1)
+    variants = recognise(tmp_path).variants
+    for name in ("two classes", "leak-safe, two classes"):
+        assert all(f"/breast/{item.label}/" in item.id for item in variants[name])
+        assert {item.id for item in variants[name]} == {item.id for item in variants["all magnifications"]}
+    assert on_both_sides(variants["leak-safe, two classes"]) == set()
 
 
 def test_pcam_s_labels_splits_and_slides_are_those_of_its_files(tmp_path: Path) -> None:
@@ -117,6 +140,26 @@ def test_chaoyang_s_lists_are_its_labels(tmp_path: Path) -> None:
     assert recognise(tmp_path).missing == ["test/gone.JPG"]
 
 
+def test_bracs_in_six_and_three_classes_is_the_same_split_of_the_same_regions(tmp_path: Path) -> None:
+    files.bracs(tmp_path, each=1)
+    found = recognise(tmp_path)
+    counts = {name: counted(items) for name, items in found.variants.items()}
+    six = {"N_PB": 2, "2_UDH": 1, "3_FEA": 1, "4_ADH": 1, "5_DCIS": 1, "6_IC": 1}
+    three = {"benign": 3, "atypical": 2, "malignant": 2}
+    for split in ("train", "val", "test"):
+        assert {label: n for (at, label), n in counts["six classes"].items() if at == split} == six
+        assert {label: n for (at, label), n in counts["three classes"].items() if at == split} == three
+    assert not [one for one in found.differences if "No picture" in one]
+
+
+def test_a_class_of_any_variant_that_has_no_picture_is_named(tmp_path: Path) -> None:
+    files.bracs(tmp_path, each=1)
+    for path in [*tmp_path.rglob("3_FEA/*.png"), *tmp_path.rglob("4_ADH/*.png")]:
+        path.unlink()
+    missing = [one for one in recognise(tmp_path).differences if "No picture" in one]
+    assert missing == [f"No picture is of class {key}." for key in ("3_FEA", "4_ADH", "atypical")]
+
+
 def test_bracs_groups_regions_by_their_slide(tmp_path: Path) -> None:
     files.bracs(tmp_path, each=1)
     items = recognise(tmp_path).variants["as published"]
@@ -150,8 +193,26 @@ def test_databiox_s_grade_is_found_in_folders_and_in_file_names(tmp_path: Path) 
     files.databiox(tmp_path, each=2)
     save(tissue(1, 1), tmp_path / "Grade I" / "moved_Grade_3.jpg")
     found = recognise(tmp_path)
-    assert Counter(item.label for item in found.variants["as published"]) == {"1": 4, "2": 4, "3": 4}
+    assert Counter(item.label for item in found.variants["as published"]) == {"1": 7, "2": 7, "3": 7}
     assert ("Grade I/moved_Grade_3.jpg", "its path names several grades") in found.skipped
+
+
+def test_databiox_s_magnifications_are_variants_and_what_names_none_is_counted(tmp_path: Path) -> None:
+    files.databiox(tmp_path, each=2)
+    save(tissue(1, 2), tmp_path / "Grade I" / "10x" / "9500_40x_1.jpg")
+    found = recognise(tmp_path)
+    sizes = {name: len(items) for name, items in found.variants.items()}
+    assert sizes == {"as published": 22, "4×": 3, "10×": 6, "20×": 3, "40×": 3}
+    assert all("/40x/" in item.id for item in found.variants["40×"])
+    assert "7 of the 22 pictures name no magnification, or several." in found.warnings
+
+
+def test_sicap_mil_takes_the_labelled_test_patches_and_names_the_others(tmp_path: Path) -> None:
+    files.sicap_mil(tmp_path, each=2)
+    found = recognise(tmp_path)
+    assert counted(found.variants["as published"]) == {("test", grade): 2 for grade in files.GRADES}
+    assert len({item.group for item in found.variants["as published"]}) == 8
+    assert found.skipped == [("patches/16B0001851_Block_Region_0_0_0_xini_7_yini_7.jpg", "no label names it")]
 
 
 def test_gleason_s_second_pathologist_is_a_variant(tmp_path: Path) -> None:
@@ -168,175 +229,6 @@ def test_renalcell_s_counts_are_not_known_and_so_never_differ(tmp_path: Path) ->
     found = recognise(tmp_path)
     assert found.differences == []
     assert {item.label for item in found.variants["five classes"]} == set(found.classes) - {"empty"}
-
-
-# Generic layouts
-
-
-def test_folders_of_splits_and_classes_are_any_set(tmp_path: Path) -> None:
-    files.folders(tmp_path, each=2)
-    found = recognise(tmp_path)
-    assert (found.layout, found.classes, found.differences) == ("folders", ["cat", "dog"], [])
-    assert counted(found.variants["as published"]) == {(s, c): 2 for s in ("train", "test") for c in ("cat", "dog")}
-
-
-def test_folders_of_classes_alone_have_no_split_and_say_so(tmp_path: Path) -> None:
-    files.folders(tmp_path, each=2)
-    found = recognise(tmp_path / "train")
-    assert {item.split for item in found.variants["as published"]} == {"all"}
-    assert any("no test split" in warning for warning in found.warnings)
-
-
-def test_folders_around_the_splits_and_within_the_classes_change_nothing(tmp_path: Path) -> None:
-    for split in ("Training", "Test"):
-        for label in ("benign", "malignant"):
-            save(tissue(0, 1), tmp_path / "set" / "data" / split / label / "patient 7" / "slide" / "1.png")
-    save(tissue(0, 1), tmp_path / "alone" / "data" / "benign" / "patient 7" / "1.png")
-    save(tissue(0, 2), tmp_path / "alone" / "data" / "malignant" / "1.png")
-    assert counted(recognise(tmp_path / "set").variants["as published"]) == {
-        (split, label): 1 for split in ("train", "test") for label in ("benign", "malignant")
-    }
-    alone = recognise(tmp_path / "alone").variants["as published"]
-    assert counted(alone) == {("all", "benign"): 1, ("all", "malignant"): 1}
-
-
-def test_a_table_gives_label_split_and_group(tmp_path: Path) -> None:
-    files.table_of_pictures(tmp_path, each=2)
-    found = recognise(tmp_path)
-    assert (found.layout, found.classes) == ("table", ["benign", "malignant"])
-    assert Counter(item.split for item in found.variants["as published"]) == {"train": 4, "val": 2, "test": 2}
-    assert found.variants["as published"][0] == Item("pictures/000.png", "benign", "train", "patient 0")
-
-
-def test_a_table_s_picture_that_is_missing_and_a_split_that_is_none_are_named(tmp_path: Path) -> None:
-    files.table_of_pictures(tmp_path, each=2)
-    with (tmp_path / "labels.csv").open("a", newline="") as file:
-        csv.writer(file).writerows([["gone.png", "benign", "test", ""], ["pictures/000.png", "malignant", "test", ""]])
-        save(tissue(0, 77), tmp_path / "pictures" / "more.png")
-        csv.writer(file).writerow(["pictures/more.png", "benign", "holdout", ""])
-        save(tissue(0, 78), tmp_path / "pictures" / "alone.png")
-    found = recognise(tmp_path)
-    assert found.missing == ["gone.png"]
-    assert dict(found.skipped) == {
-        "pictures/000.png": "it is listed again",
-        "pictures/more.png": "its row says label benign, split holdout",
-        "pictures/alone.png": "no label names it",
-    }
-
-
-def test_three_tables_called_by_their_splits_are_splits(tmp_path: Path) -> None:
-    for number, split in enumerate(("train", "val", "test")):
-        save(tissue(number, number), tmp_path / "pictures" / f"{split}.png")
-        files.table(tmp_path / f"{split}.csv", ["label", "image"], [[str(number), f"pictures/{split}.png"]])
-    items = recognise(tmp_path).variants["as published"]
-    assert {(item.split, item.label) for item in items} == {("train", "0"), ("val", "1"), ("test", "2")}
-
-
-def test_a_webdataset_s_classes_are_its_names_and_its_pictures_stay_in_the_tars(tmp_path: Path) -> None:
-    arrays.clip_benchmark(tmp_path, each=2)
-    found = recognise(tmp_path)
-    assert found.classes == ["normal colon", "colon cancer"]
-    assert counted(found.variants["as published"]) == {
-        ("train", "normal colon"): 2,
-        ("train", "colon cancer"): 2,
-        ("test", "normal colon"): 4,
-        ("test", "colon cancer"): 4,
-    }
-    item = found.variants["as published"][0]
-    assert item.id == "test/0.tar#s0000000.webp"
-    drawn = tissue(0, 0)  # stored without loss
-    assert np.array_equal(np.asarray(open_picture(tmp_path, "clip_benchmark", item.id)), np.asarray(drawn))
-
-
-def test_a_webdataset_s_missing_shard_and_odd_samples_are_named(tmp_path: Path) -> None:
-    arrays.clip_benchmark(tmp_path, each=2)
-    (tmp_path / "test" / "nshards.txt").write_text("4\n")
-    with tarfile.open(tmp_path / "test" / "2.tar", "w") as tar:
-        arrays.add(tar, "one.webp", b"RIFF")
-        arrays.add(tar, "two.cls", b"0")
-        arrays.add(tar, "three.webp", b"RIFF")
-        arrays.add(tar, "three.cls", b"9")
-    found = recognise(tmp_path)
-    assert found.missing == ["test/3.tar"]
-    assert dict(found.skipped) == {
-        "test/2.tar#one.webp": "it has no .cls",
-        "test/2.tar#two": "it holds no picture",
-        "test/2.tar#three.webp": "its .cls names none of the 2 classes",
-    }
-
-
-def test_a_set_converted_to_a_table_gives_the_same_labels(tmp_path: Path) -> None:
-    files.kather(tmp_path / "set", each=1)
-    rows = [[item.id, item.label, item.split] for item in recognise(tmp_path / "set").variants["as published"]]
-    files.table(tmp_path / "set" / "labels.csv", ["image", "label", "split"], rows)
-    again = recognise(tmp_path / "set", "table").variants["as published"]
-    assert [[item.id, item.label, item.split] for item in again] == rows
-
-
-def test_verifying_tells_its_progress_and_may_be_stopped(tmp_path: Path) -> None:
-    files.folders(tmp_path, each=2)
-    found = recognise(tmp_path)
-    told: list[tuple[int, int]] = []
-    verify(tmp_path, found, lambda done, total: told.append((done, total)))
-    assert told == [(8, 8)]
-
-    def stop(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        verify(tmp_path, found, stop)
-
-
-def test_verifying_that_was_stopped_goes_on_behind_what_was_done(tmp_path: Path) -> None:
-    save(tissue(0, 1), tmp_path / "test" / "cat" / "0.png")
-    save(tissue(1, 1), tmp_path / "test" / "dog" / "0.png")
-    picture = (tmp_path / "test" / "cat" / "0.png").read_bytes()
-    broken = {"test/cat/7.png", "test/cat/299.png"}
-    for number in range(1, 300):
-        name = f"test/cat/{number}.png"
-        (tmp_path / name).write_bytes(picture[:300] if name in broken else picture)
-    found = recognise(tmp_path)
-    whole = verify(tmp_path, found)
-    kept: dict[str, str] = {}
-    reached = 0
-
-    def stop_at_the_second(done: int, total: int) -> None:
-        nonlocal reached
-        if done > 256:
-            raise KeyboardInterrupt
-        reached = done
-
-    with pytest.raises(KeyboardInterrupt):
-        verify(tmp_path, found, stop_at_the_second, broken=kept)
-    seen: list[int] = []
-    again = verify(tmp_path, found, lambda done, total: seen.append(done), start=reached, broken=kept)
-    assert (again.variants, again.skipped) == (whole.variants, whole.skipped)
-    assert {name for name, _ in whole.skipped} == broken
-    assert min(seen) > reached > 0
-
-
-def test_splits_that_need_the_pictures_are_told_as_a_second_half_and_never_backwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files.lc25000(tmp_path)
-    monkeypatch.setattr("workers.evaluation_sets.CHUNK", 8)
-    told: list[tuple[int, int]] = []
-    verify(tmp_path, recognise(tmp_path), lambda done, total: told.append((done, total)))
-    assert told == [(done, 80) for done in range(8, 81, 8)]
-
-
-def test_a_clip_benchmark_set_brings_its_own_templates(tmp_path: Path) -> None:
-    arrays.clip_benchmark(tmp_path)
-    assert recognise(tmp_path).templates == ["a photo of {}."]
-
-
-def test_a_label_that_is_no_label_by_its_size_is_refused_by_name(tmp_path: Path) -> None:
-    arrays.clip_benchmark(tmp_path)
-    with tarfile.open(tmp_path / "test" / "0.tar", "a") as tar:
-        arrays.add(tar, "s9.webp", b"RIFF")
-        arrays.add(tar, "s9.cls", b"0" * 2_000)
-    found = recognise(tmp_path)
-    assert ("test/0.tar#s9.webp", "its .cls has more than 1,000 bytes, which no label has") in found.skipped
 
 
 def test_a_pcam_file_that_claims_more_labels_than_pictures_is_refused_unread(tmp_path: Path) -> None:

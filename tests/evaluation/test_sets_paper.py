@@ -40,11 +40,18 @@ def test_kather_trains_on_the_100k_and_tests_on_the_7k(tmp_path: Path) -> None:
 def test_kather_s_pictures_before_normalisation_are_a_variant_of_their_own(tmp_path: Path) -> None:
     files.kather(tmp_path, 1, ("NCT-CRC-HE-100K", "NCT-CRC-HE-100K-NONORM", "CRC-VAL-HE-7K"))
     found = recognise(tmp_path)
-    assert list(found.variants) == ["as published", "not normalised"]
+    assert list(found.variants) == ["as published", "eight classes", "not normalised"]
     train = by_split(found.variants["not normalised"])["train"]
     assert len(train) == 9
     assert all(name.startswith("NCT-CRC-HE-100K-NONORM/") for name in train)
     assert by_split(found.variants["as published"])["test"] == by_split(found.variants["not normalised"])["test"]
+
+
+def test_kather_s_eight_classes_are_all_but_the_background(tmp_path: Path) -> None:
+    files.kather(tmp_path, each=2)
+    variants = recognise(tmp_path).variants
+    assert [one for one in variants["as published"] if one.label != "BACK"] == variants["eight classes"]
+    assert {item.label for item in variants["eight classes"]} == set(files.KATHER) - {"BACK"}
 
 
 def test_kather_is_told_from_its_class_folders_alone(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Intervals, tests and agreement against known answers, brute force, and how often they are right."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
 
 from app.evaluation.matrix import holm
 from workers.evaluating import statistics
@@ -137,10 +139,60 @@ def test_resamples_that_lost_a_class_are_left_out_of_its_interval() -> None:
 def test_mcnemar_is_the_exact_binomial_test_of_what_one_alone_has_right() -> None:
     one = np.array([True] * 50 + [True] * 9 + [False] * 2)
     other = np.array([True] * 50 + [False] * 9 + [True] * 2)
-    found = mcnemar(one, other)
-    assert (found.only_one, found.only_other) == (9, 2)
-    assert found.p == pytest.approx(binomtest(2, 11).pvalue, abs=1e-6)
-    assert mcnemar(one, one).p == 1
+    assert mcnemar(one, other, range(61)) == pytest.approx(binomtest(2, 11).pvalue, abs=1e-12)
+    assert mcnemar(one, other, range(61)) == pytest.approx(exact_mcnemar([[50, 9], [2, 0]]).pvalue, abs=1e-12)
+    assert mcnemar(one, one, range(61)) == 1
+
+
+def by_every_exchange(one: NDArray[np.bool_], other: NDArray[np.bool_], groups: Sequence[int]) -> float:
+    """How many of the exchanges of units set two models as far apart as they are."""
+    apart = [sum(int(one[i]) - int(other[i]) for i in np.flatnonzero(np.array(groups) == g)) for g in set(groups)]
+    sums = [sum(s * d for s, d in zip(signs, apart, strict=True)) for signs in product((1, -1), repeat=len(apart))]
+    return sum(abs(made) >= abs(sum(apart)) for made in sums) / len(sums)
+
+
+def test_units_of_several_items_are_exchanged_as_a_whole() -> None:
+    one, other = np.array([True] * 4 + [False]), np.array([False] * 4 + [True])
+    groups = ["a", "a", "a", "b", "c"]
+    assert mcnemar(one, other, groups) == pytest.approx(6 / 8), "of ±3 ±1 ±1, six of eight sums reach 3"
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        one, other, units = rng.random(40) < 0.7, rng.random(40) < 0.5, rng.integers(0, 9, 40).tolist()
+        assert mcnemar(one, other, units) == pytest.approx(by_every_exchange(one, other, units), abs=1e-12)
+
+
+def test_an_item_that_is_copied_within_its_unit_tells_nothing_more() -> None:
+    rng = np.random.default_rng(7)
+    positive, groups = rng.random(60) < 0.5, np.arange(60)
+    one, other = positive + rng.normal(size=60), positive * 0.2 + rng.normal(size=60)
+    right = [(scores > 0.5) == positive for scores in (one, other)]
+    thrice = [np.repeat(values, 3) for values in (positive, one, other, groups, *right)]
+    assert mcnemar(*thrice[4:], thrice[3].tolist()) == pytest.approx(mcnemar(*right, groups.tolist()))
+    assert mcnemar(*thrice[4:], range(180)) < mcnemar(*right, groups.tolist()) / 10
+    copied, once = delong(*thrice[:3], thrice[3].tolist()), delong(positive, one, other, groups.tolist())
+    assert (copied.one, copied.error, copied.p) == pytest.approx((once.one, once.error, once.p))
+    assert delong(*thrice[:3], range(180)).p < once.p / 2
+
+
+def test_a_test_over_units_is_right_as_often_as_it_says_where_one_over_items_is_not() -> None:
+    rng, units = np.random.default_rng(31), np.repeat(np.arange(40), 10)
+    over_units, over_items = [], []
+    for _ in range(200):
+        ability = 0.5 + 0.4 * rng.choice([-1, 1], (2, 40))[:, units]  # alike on the whole, each at home in other units
+        one, other = rng.random((2, 400)) < ability
+        over_units.append(mcnemar(one, other, units.tolist()) < 0.05)
+        over_items.append(mcnemar(one, other, range(400)) < 0.05)
+    assert np.mean(over_units) <= 0.08
+    assert np.mean(over_items) > 0.3
+
+
+def test_thousands_of_units_of_any_size_take_no_draws() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 4_000, 60_000).tolist()
+    one = rng.random(60_000) < 0.8
+    better, alike = rng.random(60_000) < 0.85, rng.random(60_000) < 0.8
+    assert 0 < mcnemar(one, better, groups) < 1e-9
+    assert 0.05 < mcnemar(one, alike, groups) <= 1
 
 
 def test_a_real_difference_is_found_and_none_is_not() -> None:
@@ -164,7 +216,7 @@ def test_only_the_same_metrics_are_compared() -> None:
     with pytest.raises(ValueError, match="same metrics"):
         differences(mean_of(np.ones(3)), lambda weights: {"other": 1.0}, range(3), 1)
     with pytest.raises(ValueError, match="same"):
-        mcnemar(np.ones(3, dtype=bool), np.ones(4, dtype=bool))
+        mcnemar(np.ones(3, dtype=bool), np.ones(4, dtype=bool), range(3))
 
 
 def delong_by_pairs(positive: NDArray[np.bool_], scores: Sequence[NDArray[np.float64]]) -> tuple[list[float], float]:
@@ -186,7 +238,7 @@ def test_delong_by_midranks_is_delong_by_pairs() -> None:
     positive = rng.random(120) < 0.4
     one = (positive * 0.8 + rng.normal(size=120)).round(1)
     other = (positive * 0.3 + rng.normal(size=120)).round(1)
-    found = delong(positive, one, other)
+    found = delong(positive, one, other, range(120))
     areas, error = delong_by_pairs(positive, [one, other])
     assert (found.one, found.other) == pytest.approx(tuple(areas), abs=1e-9)
     assert found.one == pytest.approx(roc_auc_score(positive, one), abs=1e-9)
@@ -194,18 +246,38 @@ def test_delong_by_midranks_is_delong_by_pairs() -> None:
     assert 0 < found.p < 1
 
 
+def test_delong_over_units_is_obuchowskis_formula() -> None:
+    rng = np.random.default_rng(4)
+    positive, units = rng.random(90) < 0.5, rng.integers(0, 15, 90)
+    scores = [positive * strength + rng.normal(size=90).round(1) for strength in (0.9, 0.4)]
+    found = delong(positive, scores[0], scores[1], units.tolist())
+    above = [(s[positive][:, None] > s[~positive]) + 0.5 * (s[positive][:, None] == s[~positive]) for s in scores]
+    apart = above[0] - above[1]  # of each positive and negative; its mean is the difference of the areas
+    of_positives = apart.mean(axis=1) - apart.mean()
+    of_negatives = apart.mean(axis=0) - apart.mean()
+    m, n, names = positive.sum(), (~positive).sum(), np.unique(units)
+    ours = np.array([of_positives[units[positive] == name].sum() for name in names])
+    theirs = np.array([of_negatives[units[~positive] == name].sum() for name in names])
+    k, k_ours, k_theirs = len(names), len(set(units[positive])), len(set(units[~positive]))
+    s10 = k_ours / ((k_ours - 1) * m) * (ours**2).sum()
+    s01 = k_theirs / ((k_theirs - 1) * n) * (theirs**2).sum()
+    s11 = k / (k - 1) * (ours * theirs).sum()
+    assert found.error == pytest.approx(np.sqrt(s10 / m + s01 / n + 2 * s11 / (m * n)), abs=1e-12)
+
+
 def test_delong_rejects_as_often_as_it_says_when_there_is_no_difference() -> None:
     rng = np.random.default_rng(9)
     positive = np.arange(160) < 80
-    draws = [delong(positive, *(positive + rng.normal(size=(2, 160)))).p for _ in range(400)]
+    draws = [delong(positive, *(positive + rng.normal(size=(2, 160))), range(160)).p for _ in range(400)]
     assert 0.02 <= np.mean(np.array(draws) < 0.05) <= 0.09
 
 
 def test_delong_of_equal_scores_finds_nothing_and_of_one_class_is_refused() -> None:
     positive, scores = np.array([True, True, False, False]), np.array([0.9, 0.8, 0.2, 0.1])
-    assert delong(positive, scores, scores).p == 1
-    with pytest.raises(ValueError, match="two items of each class"):
-        delong(np.ones(4, dtype=bool), scores, scores)
+    assert delong(positive, scores, scores, range(4)).p == 1
+    for labels, groups in ((np.ones(4, dtype=bool), range(4)), (positive, [1, 1, 2, 3])):
+        with pytest.raises(ValueError, match="two independent units of each class"):
+            delong(labels, scores, scores, groups)
 
 
 def test_one_independent_unit_tells_no_difference_and_two_do() -> None:

@@ -16,6 +16,8 @@ from app.prefilter.field_rules import fields_in
         ("Nests of cells, 40xH&E", {"stain": "he", "magnification": "40"}),
         ("H＆E, PAS stain is pending", {"stain": "he"}),
         ("E-cadherin IHC, DAB with hematoxylin counterstain", {"stain": "ihc"}),
+        ("p63, basal nuclei. Compare with the H&E.", {}),
+        ("Compared to H&E, the PAS shows the fungi", {"stain": "pas"}),
         ("H&E and PAS, ×10 and ×40", {}),
         ("Canine mast cell tumour, Giemsa", {"species": "animal", "stain": "giemsa"}),
         ("Size 10 x 12 mm, CD20x", {}),

@@ -15,6 +15,7 @@ import torch
 from sqlalchemy import func, select, update
 
 from app import jobs
+from app.accounts.policies import SYSTEM
 from app.config import settings
 from app.curation import moves
 from app.db import transaction
@@ -31,6 +32,7 @@ from app.tables import (
     Weights,
     WorkQueue,
 )
+from app.training import actions
 from app.training.folders import checkpoints, folder_of
 from tests.training.running import launch, now, work
 from tests.training.shards import QUICK
@@ -38,7 +40,9 @@ from workers import finetune
 from workers import main as worker
 from workers.vectors import load
 
+pytestmark = pytest.mark.process
 SHORT = replace(QUICK, epochs=1)
+REACHING = {"stage": "domain", "encoder": "CONCH", "licence": "CC BY-NC-ND 4.0", "reaches_data": True}
 
 
 def steps_of(run: Run) -> list[RunStep]:
@@ -60,7 +64,9 @@ def model_of(run: Run) -> Encoder:
 # --- what a run leaves --------------------------------------------------------------------------
 
 
-def test_a_run_from_scratch_and_one_from_its_model_leave_curves_and_models(snapshot: Snapshot) -> None:
+def test_a_run_from_scratch_what_goes_on_from_it_and_one_from_its_model_leave_curves_and_models(
+    snapshot: Snapshot,
+) -> None:
     run, job = launch(QUICK, snapshot_id=snapshot.id)
     done = work(job)
     assert done.state is JobState.SUCCEEDED, done.error
@@ -84,6 +90,7 @@ def test_a_run_from_scratch_and_one_from_its_model_leave_curves_and_models(snaps
     assert best["epoch"] == run.best_epoch
     assert stored.logit_scale == pytest.approx(best["state_dict"]["logit_scale"].exp().item())
 
+    begins_behind_its_last_epoch_and_its_data_s_licence_reaches_the_model(run)
     and_goes_on_until_the_loss_is_no_number(run, job)
     again, job = launch(replace(SHORT, keep="best", learning_rate=1e-4), snapshot_id=snapshot.id, base_id=model.id)
     done = work(job)
@@ -93,6 +100,21 @@ def test_a_run_from_scratch_and_one_from_its_model_leave_curves_and_models(snaps
     assert steps_of(again)[0].loss < steps[0].loss  # it starts from what the base learned
     assert again.report["forgetting"]["before"]["accuracy"] == run.report["forgetting"]["after"]["accuracy"]
     assert checkpoints(again.id) == []  # "best" keeps the model alone
+
+
+def begins_behind_its_last_epoch_and_its_data_s_licence_reaches_the_model(run: Run) -> None:
+    with transaction() as session:
+        stored = session.get_one(Snapshot, run.snapshot_id)
+        stored.report = stored.report | {"filtered_by": [REACHING]}
+        more = actions.go_on(session, SYSTEM, run.id, 1)
+        job = session.get_one(Job, more.job_id)
+    done = work(job)
+    assert done.state is JobState.SUCCEEDED, done.error
+    steps = len(steps_of(run))
+    assert [step.step for step in steps_of(more)] == list(range(steps, steps * 4 // 3))
+    models = [model_of(now(one)) for one in (run, more)]
+    assert [model.reaches_data for model in models] == [False, True]
+    assert models[1].name == f"ip-clip v0001 run {more.id}"
 
 
 def overflow(checkpoint: Path) -> None:

@@ -18,7 +18,7 @@ from app.training.forms import filled
 from app.training.settings import BY_NAME, PRACTICE_ARCHITECTURE
 from bench import made_set
 from bench.browser import signed_in
-from tests.browser.conftest import Site, monkeypatch_module, site  # noqa: F401  # fixtures
+from tests.browser.conftest import Site, monkeypatch_module, site, worker  # noqa: F401  # fixtures
 from workers.measuring import held_out
 from workers.ml import drawn
 from workers.ml.encoder import Encoder as Network
@@ -27,7 +27,7 @@ from workers.ml.retrieval import retrieval
 from workers.ml.zero_shot import class_vectors
 from workers.vectors import load
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("worker")]
 PAIRS, AUTHORS, VAL = 120, 40, 24
 FIXED = {"count": 1, "texture": "plain", "background": "grey"}
 SEED = 5

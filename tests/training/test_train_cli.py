@@ -4,50 +4,51 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from app import cli
+from app.errors import AppError
 from tests.test_cli import Shell
-
-pytestmark = pytest.mark.process
 
 PRACTICE = ("train", "--practice", "--set", "epochs=1", "--set", "batch_size=512", "--set", "warmup_steps=0")
 MINUTES = 8 * 60  # beside other tests on a busy machine; alone it takes less than one
 
 
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    return Shell(tmp_path_factory.mktemp("shell") / "home")
+def refused(*words: str) -> str:
+    """What the command ends with, as a sentence of its own or as an error that `main` prints."""
+    told = CliRunner().invoke(cli.app, words)
+    assert told.exit_code == 1, told.output
+    error = told.exception
+    said = f"{error.message} {error.what_next}" if isinstance(error, AppError) else told.output
+    return " ".join(said.split())
 
 
-def test_a_dry_run_says_what_it_would_take_and_starts_nothing(shell: Shell) -> None:
+@pytest.mark.usefixtures("database_url")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "Name --snapshot and --base or --from-scratch, or take --practice."),
+        (("--snapshot", "1"), "Name --snapshot"),
+        (("--snapshot", "9", "--from-scratch", "ViT-B-32"), "There is no snapshot v0009 whose files are written."),
+        (("--practice", "--base", "nobody"), "There is no model named nobody. `ipath encoder add` registers one."),
+        (("--practice", "--set", "speed=9"), "speed=9 is no setting."),
+        (("--practice", "--set", "warmup_steps=900"), "never ends"),
+        (("--practice", "--set", "warmup_steps=900", "--dry-run", "--json"), "never ends"),
+    ],
+)
+def test_what_can_t_be_is_said_with_what_to_do(words: tuple[str, ...], said: str) -> None:
+    assert said in refused("train", *words)
+
+
+@pytest.mark.process
+def test_a_dry_run_says_what_it_would_take_and_a_run_is_followed_until_its_model_is_there(tmp_path: Path) -> None:
+    shell = Shell(tmp_path / "home")
     said = shell.json(*PRACTICE, "--dry-run")
     assert (said["pairs"], said["steps"], said["problems"]) == (2_048, 4, {})
     assert said["seconds"] is None
     assert "--batch-size 512" in said["command"]
     assert not (shell.home / "runs").exists()
 
-
-def test_what_speaks_against_a_run_ends_the_command_with_its_sentence(shell: Shell) -> None:
-    wrong = (*PRACTICE, "--set", "warmup_steps=900")
-    assert "never ends" in shell.json(*wrong, "--dry-run", code=1)["problems"]["warmup_steps"]
-    assert "never ends" in shell.run(*wrong, code=1)
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ((), "Name --snapshot and --base or --from-scratch, or take --practice."),
-        (("--snapshot", 1), "Name --snapshot"),
-        (("--snapshot", 9, "--from-scratch", "ViT-B-32"), "There is no snapshot v0009 whose files are written."),
-        (("--practice", "--base", "nobody"), "There is no model named nobody. `ipath encoder add` registers one."),
-        (("--practice", "--set", "speed=9"), "speed=9 is no setting."),
-    ],
-)
-def test_what_can_t_be_is_said_with_what_to_do(shell: Shell, words: tuple[object, ...], said: str) -> None:
-    assert said in " ".join(shell.run("train", *words, code=1).split())
-
-
-def test_a_run_is_followed_until_its_model_is_there(tmp_path: Path) -> None:
-    shell = Shell(tmp_path / "home")
     process = shell.start(*PRACTICE, "--json")
     stdout, stderr = process.communicate(timeout=MINUTES)
     assert process.returncode == 0, stderr

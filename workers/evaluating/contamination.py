@@ -24,7 +24,7 @@ LIKELY_FROM = 0.6  # cosine
 ROWS = 512  # pictures of the set at once, to bound the memory
 SIGHTS = 512  # training pictures that stay decoded, a quarter of a megabyte each
 
-Kind = Literal["exact", "perceptual", "semantic"]
+Kind = Literal["exact", "perceptual", "semantic", "group", "post"]
 Read = Callable[[str], bytes]  # a picture's bytes by its id; raises OSError
 
 
@@ -45,7 +45,7 @@ class Prints:
 class Copy:
     """A picture of the set, the training picture that it is a copy of, and how that was seen.
 
-    `value` is 1 for the same file, bits that differ for a hash, the share of structure alike for a view.
+    `value` is bits that differ for a hash, the share of structure alike for a view, else 1.
     """
 
     item: str

@@ -24,6 +24,10 @@ Picture = tuple[str, Callable[[], bytes | Image.Image]]
 Progress = Callable[[int, int], None]  # done, of how many; what it raises ends the work
 
 
+class Changed(ValueError):
+    """A picture is not the one that was asked for: nothing is measured on others. The message says what to do."""
+
+
 @dataclass
 class Features:
     """Rows [n, d], float32 and as the network gives them, of the readable pictures in their order; `ids` [n] name them.
@@ -57,7 +61,8 @@ def features(
     """Features of (id, how to read it) pairs; ids are unique. Those that `cache`, a folder, holds are not read.
 
     The folder is of one `cache_name`. Finished chunks stay when the worker is killed. A chunk that is damaged is made
-    again; so is a picture that couldn't be read. Raises OSError when the disk is full: what was written stays.
+    again; so is a picture that couldn't be read. What was written stays when it raises: OSError when the disk is full,
+    MemoryError, and Changed when a reader does.
     """
     ids = [id_ for id_, _ in pictures]
     known = _Rows(ids, network.width)
@@ -81,10 +86,11 @@ def cache_name(network: Encoder, checksum: str, set_digest: str) -> str:
 
     `checksum` is that of the model's weights, `set_digest` of what the set's ids mean: its pictures' bytes. Where the
     ids are hashes of the bytes themselves, it may be any constant. Random weights are told apart by the model's name.
+    The name begins with the checksum, by which the features of a deleted model are found.
     """
     parts = [network.name, checksum, network.quick_gelu, set_digest, asdict(preprocessing(network))]
     said = json.dumps([*parts, versions()], sort_keys=True)
-    return sha256(said.encode()).hexdigest()[:32]
+    return f"{checksum[:16] or 'random'}-{sha256(said.encode()).hexdigest()[:32]}"
 
 
 def preprocessing(network: Encoder) -> Preprocessing:
@@ -148,7 +154,7 @@ class _Chunk:
 def _made(network: Encoder, pictures: Iterable[Picture]) -> Iterator[_Chunk]:
     chunk = _Chunk()
     for id_, vector in network.embed_each(pictures, unit=False):
-        if isinstance(vector, MemoryError):
+        if isinstance(vector, MemoryError | Changed):
             raise vector
         if isinstance(vector, Exception):
             chunk.skipped[id_] = _why(vector)

@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
+from scipy.signal import convolve
+from scipy.stats import binom, rankdata
 from statsmodels.stats.inter_rater import fleiss_kappa
 from statsmodels.stats.proportion import proportion_confint
 
@@ -53,8 +53,7 @@ def resampled(
     `groups` [n] name each item's independent unit: patient, slide, author. A group drawn twice gives its items the
     weight 2. The same seed draws the same groups, so that two models are compared on the same resamples.
     """
-    places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
-    codes, count = np.array([places[group] for group in groups], dtype=np.intp), len(places)
+    codes, count = _codes(groups), len(set(groups))
     rng, each = np.random.default_rng(seed), max(1, AT_ONCE // max(len(codes), count))
     parts = []
     for start in range(0, resamples, each):
@@ -63,6 +62,12 @@ def resampled(
         weights = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
         parts.append(statistic(weights[:, codes].astype(np.float64)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _codes(groups: Sequence[Hashable]) -> NDArray[np.intp]:
+    """Each item's unit as a number, from 0 in the order in which they come."""
+    places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+    return np.array([places[group] for group in groups], dtype=np.intp)
 
 
 def intervals(
@@ -133,22 +138,25 @@ def _difference(value: float, drawn: NDArray[np.float64]) -> Difference:
 # --- two models, many sets ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """Items that only the one and only the other has right, and the exact two-sided p that these are as many."""
+def mcnemar(one: Flags, other: Flags, groups: Sequence[Hashable]) -> float:
+    """Exact two-sided p that two models are right equally often: a sign-flip test over independent units.
 
-    only_one: int
-    only_other: int
-    p: float
-
-
-def mcnemar(one: Flags, other: Flags) -> McNemar:
-    """Whether two models are right equally often; `one` and `other` [n] say on which of the same items they are."""
-    if len(one) != len(other):
+    `one` and `other` [n] say on which of the same items they are right, `groups` [n] name each item's unit. Were the
+    models alike, any unit might as well have had their answers exchanged: p is the share of all such exchanges that
+    set them as far apart. With one item a unit this is McNemar's exact test. Raises ValueError for other lengths.
+    """
+    if not len(one) == len(other) == len(groups):
         raise ValueError(f"The models answered {len(one)} and {len(other)} items; they must be the same.")
-    mine, its = int((one & ~other).sum()), int((~one & other).sum())
-    table = [[int((one & other).sum()), mine], [its, int((~one & ~other).sum())]]
-    return McNemar(mine, its, min(1.0, float(mcnemar_test(table, exact=True).pvalue)))
+    apart = np.bincount(_codes(groups), weights=one.astype(np.float64) - other).round().astype(np.int64)
+    sizes, counts = np.unique(np.abs(apart[apart != 0]), return_counts=True)
+    chances = np.ones(1)  # of each sum over the units that favour the one
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        of_size = np.zeros(size * count + 1)
+        of_size[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        chances = convolve(chances, of_size)
+    tail = float(chances[(len(chances) - 1 + abs(int(apart.sum()))) // 2 :].sum())
+    least = 2.0 ** (1 - int(counts.sum()))  # all or none exchanged; a convolution may round it off
+    return min(1.0, max(least, 2 * tail))
 
 
 @dataclass(frozen=True)
@@ -161,20 +169,26 @@ class DeLong:
     p: float
 
 
-def delong(positive: Flags, one: Numbers, other: Numbers) -> DeLong:
-    """DeLong's test by midranks (DeLong et al. 1988; Sun and Xu 2014). Items are taken as independent.
+def delong(positive: Flags, one: Numbers, other: Numbers, groups: Sequence[Hashable]) -> DeLong:
+    """DeLong's test by midranks (DeLong et al. 1988; Sun and Xu 2014), its variance over units (Obuchowski 1997).
 
-    `positive`, and the scores `one` and `other`, are [n] of the same items. Raises ValueError unless both
-    classes have two items each.
+    `positive`, the scores `one` and `other`, and each item's independent unit `groups` are [n] of the same items. With
+    one item a unit it is DeLong's own. Raises ValueError unless both classes have two units each.
     """
-    if min(positive.sum(), (~positive).sum()) < 2:
-        raise ValueError("DeLong's test needs two items of each class.")
-    ours, theirs = zip(*(_placements(positive, scores) for scores in (one, other)), strict=True)
-    areas = [float(placed.mean()) for placed in ours]
-    spread = np.cov(ours) / int(positive.sum()) + np.cov(theirs) / int((~positive).sum())
-    error = sqrt(max(0.0, float(spread[0, 0] + spread[1, 1] - 2 * spread[0, 1])))
-    apart = abs(areas[0] - areas[1])
-    p = erfc(apart / error / sqrt(2)) if error > 1e-12 else float(apart < 1e-12)
+    codes, sides = _codes(groups), (positive, ~positive)
+    units = [len(np.unique(codes[side])) for side in sides]
+    if min(units) < 2:
+        raise ValueError("DeLong's test needs two independent units of each class.")
+    placed = list(zip(*(_placements(positive, scores) for scores in (one, other)), strict=True))
+    areas = [float(some.mean()) for some in placed[0]]
+    apart = areas[0] - areas[1]
+    ours, theirs = (
+        np.bincount(codes[side], weights=some[0] - some[1] - apart, minlength=codes.max() + 1) / side.sum()
+        for side, some in zip(sides, placed, strict=True)
+    )
+    terms = [(units[0], ours @ ours), (units[1], theirs @ theirs), (codes.max() + 1, 2 * ours @ theirs)]
+    error = sqrt(max(0.0, sum(float(product) * count / (count - 1) for count, product in terms)))
+    p = erfc(abs(apart) / error / sqrt(2)) if error > 1e-12 else float(abs(apart) < 1e-12)
     return DeLong(areas[0], areas[1], error, p)
 
 

@@ -20,9 +20,11 @@ from workers.evaluation_sets.reading import Folder, Found, Item, NotRecognised, 
 
 __all__ = ["Item", "NotRecognised", "Recognised", "Unreadable", "open_picture", "recognise", "verify"]
 
-IMPORTER_VERSION = "1"  # rises with every change that gives a folder other items
+IMPORTER_VERSION = "2"  # rises with every change that gives a folder other items
 CHUNK = 256
 TELLING = 10  # letters of a folder's name that only one set has; shorter ones are anyone's
+MOST_CLASSES = 1_000
+LONGEST = 200  # letters of a class
 
 
 @dataclass
@@ -157,6 +159,8 @@ def _nothing(folder: Folder, layout: str) -> str:
 def _recognised(folder: Folder, layout: str, found: Found) -> Recognised:
     known = catalogue.known(layout)
     classes = list(known.classes) or found.classes
+    if not known.of_pairs:
+        _check_classes({*classes, *(item.label for items in found.variants.values() for item in items)})
     default = next(iter(found.variants))
     return Recognised(
         layout=layout,
@@ -166,11 +170,24 @@ def _recognised(folder: Folder, layout: str, found: Found) -> Recognised:
         variants=found.variants,
         default_variant=default,
         skipped=folder.skipped,
-        missing=found.missing,
-        warnings=[*found.warnings, *_no_test(found.variants[default]), *known.traps],
+        missing=[reading.printable(name)[: reading.REASON] for name in found.missing],
+        warnings=[*found.warnings, *([] if known.of_pairs else _no_test(found.variants[default])), *known.traps],
         differences=_differences(layout, classes, found.variants),
         templates=found.templates,
     )
+
+
+def _check_classes(keys: set[str]) -> None:
+    """Raises NotRecognised where what should be classes are texts, numbers of items, or bytes of something else."""
+    if len(keys) > MOST_CLASSES:
+        raise NotRecognised(
+            f"There are {len(keys):,} classes; at most {MOST_CLASSES:,} are measured. Do the labels stand where they "
+            "are looked for?"
+        )
+    for key in sorted(keys):
+        if not key.strip() or not key.isprintable() or len(key) > LONGEST:
+            said = reading.printable(key)[:60]
+            raise NotRecognised(f"“{said}” is no name of a class: it has 1 to {LONGEST} printable letters.")
 
 
 def _no_test(items: Iterable[Item]) -> list[str]:
@@ -190,9 +207,10 @@ def _differences(layout: str, classes: list[str], variants: dict[str, list[Item]
                 there = _count(counts, split, label)
                 if there != expected:
                     made.append(f"{name}: {there:,} pictures{_of(split, label)}, {expected:,} in the published set.")
-    default = Counter(item.label for item in next(iter(variants.values())))
-    made += [f"No picture is of class {key}." for key in classes if not default[key]]
-    if len(default) == 1:
+    default = {item.label for item in next(iter(variants.values()))}
+    labelled = {item.label for items in variants.values() for item in items}
+    made += [f"No picture is of class {key}." for key in classes if key not in labelled]
+    if len(default) == 1 and not catalogue.known(layout).of_pairs:
         made.append(f"All pictures are of one class, {next(iter(default))}: nothing can be told apart.")
     return made
 
@@ -211,7 +229,7 @@ def _problem(root: Path, layout: str, item_id: str) -> str:
     try:
         open_picture(root, layout, item_id)
     except Unreadable as error:
-        return str(error)
+        return reading.printable(str(error))[: reading.REASON]
     return ""
 
 

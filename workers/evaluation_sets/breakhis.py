@@ -1,21 +1,28 @@
 """BreakHis: breast tumours, SOB_B_TA-14-4659/40X/SOB_B_TA-14-4659-40-001.png below benign and malignant."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 from workers.evaluation_sets import splits
 from workers.evaluation_sets.reading import Folder, Found, Item, Reader
 
-TYPES = {
-    "A": "adenosis",
-    "F": "fibroadenoma",
-    "PT": "phyllodes_tumor",
-    "TA": "tubular_adenoma",
+BENIGN = {"A": "adenosis", "F": "fibroadenoma", "PT": "phyllodes_tumor", "TA": "tubular_adenoma"}
+MALIGNANT = {
     "DC": "ductal_carcinoma",
     "LC": "lobular_carcinoma",
     "MC": "mucinous_carcinoma",
     "PC": "papillary_carcinoma",
 }
-PLACE = re.compile(r"(?:^|/)SOB_[BM]_([A-Z]+)-\d+-(\d+)[A-Z]*-(40|100|200|400)-[^/]+$")
+TYPES = BENIGN | MALIGNANT
+# What kaiko-ai/eva (breakhis.py) takes: its four types, and the slides of its val split.
+FOUR = (TYPES["TA"], TYPES["MC"], TYPES["F"], TYPES["DC"])
+TESTED = frozenset(
+    "2773 3909 5287 5695 15275 15792 16184CD 16716 16875 18842D 19979 21998CD 21998EF 23060CD".split()  # noqa: SIM905
+)
+PLACE = re.compile(
+    r"(?:^|/)SOB_[BM]_(?P<type>[A-Z]+)-\d+-(?P<slide>(?P<patient>\d+)[A-Z]*)-(?P<times>40|100|200|400)-[^/]+$"
+)
 
 
 def looks_like(folder: Folder) -> bool:
@@ -23,17 +30,35 @@ def looks_like(folder: Folder) -> bool:
 
 
 def read(folder: Folder) -> Found:
-    every, lowest = [], []
+    every, lowest, tested = [], [], set()
     for name, match in folder.matching(PLACE, ("benign", "malignant", *TYPES.values())):
-        if match[1] not in TYPES:
-            folder.skip(name, f"no tumour is called {match[1]}")
+        if match["type"] not in TYPES:
+            folder.skip(name, f"no tumour is called {match['type']}")
             continue
-        item = Item(name, TYPES[match[1]], "all", match[2])
+        item = Item(name, TYPES[match["type"]], "all", match["patient"])
         every.append(item)
-        if match[3] == "40":
+        if match["times"] == "40":
             lowest.append(item)
-    variants = {"as published": lowest, "leak-safe": splits.by_group(lowest), "all magnifications": every}
-    return Found(variants if lowest else {"all magnifications": every})
+        if match["slide"] in TESTED:
+            tested.add(name)
+    two = [replace(item, label=_side(item.label)) for item in every]
+    variants = {"all magnifications": every, "two classes": two, "leak-safe, two classes": splits.by_group(two)}
+    return Found(_at_40(lowest, tested) | variants if lowest else variants)
+
+
+def _at_40(items: Sequence[Item], tested: set[str]) -> dict[str, list[Item]]:
+    four = [item for item in items if item.label in FOUR]
+    by_eva = [replace(item, split="test" if item.id in tested else "train") for item in four]
+    return {
+        "as published": list(items),
+        "leak-safe": splits.by_group(items),
+        "four classes": by_eva,
+        "leak-safe, four classes": splits.by_group(four),
+    }
+
+
+def _side(label: str) -> str:
+    return "benign" if label in BENIGN.values() else "malignant"
 
 
 READER = Reader(("benign", "malignant"), looks_like, read)

@@ -5,6 +5,7 @@ The tars are read by their indexes and never unpacked; members are found by name
 
 import re
 import tarfile
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,7 @@ NAMES, TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
 PICTURES = ("jpg", "jpeg", "png", "webp", "tif", "tiff")
 MOST_BYTES = 100_000_000  # of one member
 MOST_LABEL = 1_000
+LONGEST = 4_000  # letters of an item's id; a passport holds no longer ones
 
 
 class Member(NamedTuple):
@@ -46,14 +48,14 @@ def looks_like(folder: Folder) -> bool:
 
 def read(folder: Folder) -> Found:
     shards = [(name, split) for name in folder.files if (split := _split(name))]
-    classes = labels.lines(folder, folder.called(NAMES)[0]) if folder.called(NAMES) else []
+    classes = _classes(folder)
     found = Found({"as published": []})
     for done, (name, split) in enumerate(shards, start=1):
         found.variants["as published"] += _items(folder, name, split, classes)
         folder.tell(done, len(shards))
     found.missing = _missing(folder)
     worded = [line.replace("{c}", "{}") for name in folder.called(TEMPLATES)[:1] for line in labels.lines(folder, name)]
-    found.templates = [line for line in worded if line.count("{}") == 1]
+    found.templates = [line for line in worded if line.count("{}") == 1 and line.isprintable()]
     found.classes = classes or sorted({item.label for item in found.variants["as published"]}, key=_numbers_first)
     if not classes:
         found.warnings.append(f"{NAMES} is not there: classes go by their numbers.")
@@ -61,11 +63,21 @@ def read(folder: Folder) -> Found:
     return found
 
 
+def _classes(folder: Folder) -> list[str]:
+    """The names in the order of their numbers; none where the file is not there. Raises NotRecognised for twins."""
+    names = [line.strip() for file in folder.called(NAMES)[:1] for line in labels.lines(folder, file)]
+    while names and not names[-1]:
+        names.pop()
+    if twins := [name for name, count in Counter(names).items() if count > 1]:
+        raise NotRecognised(f"{NAMES} names “{twins[0]}” twice: nothing would tell the two classes apart. Rename one.")
+    return names
+
+
 def _items(folder: Folder, shard: str, split: str, classes: list[str]) -> list[Item]:
     path = folder.path(shard)
     try:
         members = _index(Version.of(path))
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OSError) as error:  # hostile headers get through to int() and seek()
         folder.skip(shard, f"it is no tar, or a packed one ({error})")
         return []
     made, samples = [], _samples(members)
@@ -78,8 +90,8 @@ def _items(folder: Folder, shard: str, split: str, classes: list[str]) -> list[I
             folder.skip(shown, "it has no .cls")
         elif members[parts["cls"]].size > MOST_LABEL:
             folder.skip(shown, f"its .cls has more than {MOST_LABEL:,} bytes, which no label has")
-        elif shown != f"{shard}#{picture}":
-            folder.skip(shown, "its name is no plain Unicode")
+        elif shown != f"{shard}#{picture}" or len(shown) > LONGEST:
+            folder.skip(shown, f"its name is no plain Unicode of at most {LONGEST:,} letters")
         elif (label := _label(_bytes(path, members[parts["cls"]]), classes)) is None:
             folder.skip(shown, f"its .cls names none of the {len(classes)} classes")
         else:
@@ -131,7 +143,7 @@ def _index(shard: Version) -> dict[str, Member]:
 
 
 def _bytes(path: Path, member: Member) -> bytes:
-    if member.size > MOST_BYTES:
+    if not 0 <= member.size <= MOST_BYTES:
         raise Unreadable(f"it has {member.size:,} bytes; at most {MOST_BYTES:,} are read")
     with path.open("rb") as file:
         file.seek(member.offset)

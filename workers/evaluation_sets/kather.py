@@ -19,12 +19,10 @@ def read(folder: Folder) -> Found:
     for name, match in folder.matching(PLACE, (TRAIN, NOT_NORMALISED, TEST, *CLASSES)):
         place = match[1] or (TEST if OF_TEST.search(name) else TRAIN)
         places[place].append(Item(name, match[2], "test" if place == TEST else "train", name))
-    variants = {"as published": places[TRAIN] + places[TEST]}
-    if places[NOT_NORMALISED]:
-        variants["not normalised"] = places[NOT_NORMALISED] + places[TEST]
-        if not places[TRAIN]:
-            del variants["as published"]
-    return Found(variants)
+    published = places[TRAIN] + places[TEST]
+    variants = {"as published": published, "eight classes": [item for item in published if item.label != "BACK"]}
+    before = {"not normalised": places[NOT_NORMALISED] + places[TEST]} if places[NOT_NORMALISED] else {}
+    return Found(before if before and not places[TRAIN] else variants | before)
 
 
 def _top(folder: Folder) -> set[str]:

@@ -1,9 +1,11 @@
 """Every layout that can be read, by its name; the first that a folder looks like is taken, generic ones last."""
 
 from workers.evaluation_sets import (
+    arch,
     bach,
     bracs,
     breakhis,
+    captions,
     chaoyang,
     clip_benchmark,
     databiox,
@@ -16,8 +18,10 @@ from workers.evaluation_sets import (
     oscc,
     osteo,
     pannuke,
+    pathmmu,
     pcam,
     renalcell,
+    sicap_mil,
     sicapv2,
     skincancer,
     table,
@@ -46,7 +50,11 @@ READERS: dict[str, Reader] = {
     "oscc": oscc.READER,
     "databiox": databiox.READER,
     "gleason": gleason.READER,
+    "sicap_mil": sicap_mil.READER,
+    "arch": arch.READER,
+    "pathmmu": pathmmu.READER,
     "clip_benchmark": clip_benchmark.READER,
+    "captions": captions.READER,
     "table": table.READER,
     "folders": folders.READER,
 }

@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 from PIL import Image
 
 MOST_PIXELS = 100_000_000
+REASON = 300  # letters of why something is skipped; it may quote a file
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"BM", b"GIF8")
 SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
@@ -27,14 +28,14 @@ class Unreadable(OSError):
 
 
 class Version(NamedTuple):
-    """A file as it is now, for what is kept of it in memory."""
+    """A file as it is now, for what is kept of it in memory: when it last changed, which nobody can set back."""
 
     path: Path
     changed: int
 
     @classmethod
     def of(cls, path: Path) -> "Version":
-        return cls(path, path.stat().st_mtime_ns)
+        return cls(path, path.stat().st_ctime_ns)
 
 
 Progress = Callable[[int, int], None]
@@ -42,7 +43,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled picture. `id` is the same on every machine: its path inside the folder with "/", and what is in it.
+    """One labelled picture, or one with a caption. `id` is the same on every machine: its path inside the folder with
+    "/", and what is in it.
 
     `split` is train, val, test or all; `group` is the independent unit (patient, slide, original) as far as it is
     known, else the id.
@@ -52,6 +54,7 @@ class Item:
     label: str
     split: str
     group: str
+    caption: str = ""  # of a set of pairs, whose items have no label
 
 
 @dataclass
@@ -114,7 +117,7 @@ class Folder:
         return fits[0] if len(fits) == 1 else None
 
     def skip(self, name: str, why: str) -> None:
-        self.skipped.append((name, why))
+        self.skipped.append((name, printable(why)[:REASON]))
 
     def path(self, name: str) -> Path:
         """Of one of `files`, which are below the root by the way they were found."""

@@ -1,5 +1,7 @@
 """SICAPv2: prostate patches, labelled by the largest of NC, G3, G4 and G5 in the authors' partition workbooks."""
 
+from collections.abc import Mapping
+
 from workers.evaluation_sets import labels
 from workers.evaluation_sets.reading import Folder, Found, NotRecognised, Reader
 
@@ -32,12 +34,18 @@ def _listed(folder: Folder, place: str, splits: dict[str, str], patients: dict[s
     listed = labels.Listed(folder)
     for book, split in splits.items():
         for row in labels.rows(folder, _book(folder, f"{place}/{book}.xlsx"), ("image_name", *GRADES)):
-            named = row["image_name"]
-            file = folder.named(f"images/{named}") or folder.named(f"images/{named}.jpg")
-            slide = named.partition("_Block")[0]
-            said = f"no grade in {book}.xlsx"
-            listed.add(named, file, _label(row), split, said, patients.get(slide, slide))
+            add_graded(listed, row, "images", split, f"{book}.xlsx", patients)
     return listed
+
+
+def add_graded(
+    listed: labels.Listed, row: labels.Row, place: str, split: str, book: str, patients: Mapping[str, str] | None = None
+) -> None:
+    """A row of a `book` of grades, whose picture lies in the folder `place`; slides count as patients if need be."""
+    named = row["image_name"]
+    file = listed.folder.named(f"{place}/{named}") or listed.folder.named(f"{place}/{named}.jpg")
+    slide = named.partition("_Block")[0]
+    listed.add(named, file, _label(row), split, f"no grade in {book}", (patients or {}).get(slide, slide))
 
 
 def _label(row: labels.Row) -> str | None:

@@ -46,6 +46,7 @@ from workers.ml.curves import (
     is_out_of_patience,
     read_results,
 )
+from workers.ml.gpus import uuid_of
 
 LATEST, LOCK = "epoch_latest.pt", "lock"
 PR_SET_PDEATHSIG = 1
@@ -220,6 +221,7 @@ def _repeatable(get_data: Callable[..., Any], folder: Path, resumed: str, args: 
             "steps_per_epoch": loader.num_batches // args.accum_freq,
             "device": args.device,
             "device_name": _device_name(args.device),
+            "gpu": uuid_of(args.device),
             "processes": args.world_size,
             "resumed": resumed,
             "versions": {name: version(name) for name in ("open_clip_torch", "torch", "webdataset")}
