@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from app.db import transaction
-from app.evaluation import folders, queries
+from app.evaluation import folders, lineage
 from app.evaluation.policies import SEEN
 from app.jobs import RunningJob
 from app.storage import blobs
@@ -34,8 +34,8 @@ def look(
 ) -> tuple[dict[str, Any], list[Copy]]:
     """What the page says of it, and the copies. `vectors` [n, d] are of the items `ids` under the network."""
     with transaction() as session:
-        snapshots = queries.learned_from(session, encoder.id)
-        pictures = queries.training_pictures(session, snapshots) if snapshots else []
+        snapshots = lineage.learned_from(session, encoder.id)
+        pictures = lineage.training_pictures(session, snapshots) if snapshots else []
     if not pictures:
         return {"checked": False, "why_not": why_not(encoder)}, []
     job.message = "Looking for items that were in training"
@@ -53,9 +53,9 @@ def look_among_pairs(encoder: Encoder, snapshot_id: int, keys: Sequence[str]) ->
     a duplicate of which nobody knew.
     """
     with transaction() as session:
-        snapshots = queries.learned_from(session, encoder.id)
-        training = {one.sha256 for one in queries.training_pictures(session, snapshots)} if snapshots else set()
-        seen = queries.seen_in_training(session, snapshot_id, snapshots) if training else {}
+        snapshots = lineage.learned_from(session, encoder.id)
+        training = {one.sha256 for one in lineage.training_pictures(session, snapshots)} if snapshots else set()
+        seen = lineage.seen_in_training(session, snapshot_id, snapshots) if training else {}
     if not training:
         return {"checked": False, "why_not": why_not(encoder)}, []
     found = [Copy(key, str(seen[key][1]), seen[key][0], 1.0) for key in keys if key in seen]
@@ -82,11 +82,11 @@ def why_not(encoder: Encoder) -> str:
     if encoder.weights is Weights.RANDOM:
         return UNTRAINED.format(encoder.name)
     with transaction() as session:
-        practised = queries.only_practised(session, encoder.id)
+        practised = lineage.only_practised(session, encoder.id)
     return (PRACTISED if practised else UNKNOWN).format(encoder.name)
 
 
-def _training(job: RunningJob, network: Network, checksum: str, pictures: Sequence[queries.TrainingPicture]) -> Prints:
+def _training(job: RunningJob, network: Network, checksum: str, pictures: Sequence[lineage.TrainingPicture]) -> Prints:
     """The training pictures by the hash of what was published; vectors come from the cache of blobs."""
     by_sha = {one.sha256: one for one in pictures}
     cache = folders.features_folder() / cache_name(network, checksum, "blobs")
@@ -97,7 +97,7 @@ def _training(job: RunningJob, network: Network, checksum: str, pictures: Sequen
     return Prints(found.ids, [(one.sha256, one.source_sha256) for one in kept], hashes, found.vectors)
 
 
-def _stored_hash(one: queries.TrainingPicture) -> Hash | None:
+def _stored_hash(one: lineage.TrainingPicture) -> Hash | None:
     """The hash that the pre-filter computed of the whole picture, where that is what was published."""
     if one.pdq is None or one.is_cropped:
         return None

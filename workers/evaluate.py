@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from app import jobs
 from app.db import transaction
 from app.errors import Conflict, Invalid
-from app.evaluation import folders, queries
+from app.evaluation import folders, pools, queries
 from app.evaluation.policies import Precision, Task
 from app.evaluation.queries import Shown
 from app.jobs import RunningJob
@@ -80,8 +80,8 @@ def _measured(job: RunningJob, found: Shown, network: Network) -> tuple[Outcome,
     _say(job, "Making features")
     if found.snapshot is not None:
         with transaction() as session:
-            pairs = queries.held_out(session, found.snapshot.id, row.settings["splits"])
-            _, pool = queries.pool(session, found.snapshot.id, row.settings["splits"])
+            pairs = pools.held_out(session, found.snapshot.id, row.settings["splits"])
+            _, pool = pools.pool(session, found.snapshot.id, row.settings["splits"])
         if pool != row.settings["items"]:
             raise Conflict("The held-out pairs are others than when this was asked for.", "Start a new evaluation.")
         return retrieving.run(network, checksum, pairs, row.settings, progress(job)), None

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.db import transaction
 from app.errors import Invalid
-from app.evaluation import folders, passport, queries
+from app.evaluation import folders, passport, pools, queries
 from app.evaluation.passport import Answer, BadPassport, Here, Inputs, Passport
 from app.evaluation.policies import USED_BY, Precision, Preset, Task
-from app.evaluation.queries import Pair, Shown
+from app.evaluation.pools import Pair
+from app.evaluation.queries import Shown
 from app.jobs import RunningJob
 from app.publish import publish_file
 from app.tables import ClassPrompts
@@ -309,7 +310,7 @@ def _pairs(given: Passport, root: Path | None) -> list[Pair]:
         )
         if chosen is None:
             raise Invalid(f"There is no snapshot {given.inputs.set_name} here.", "Give an unpacked one with --root.")
-        found = queries.held_out(session, chosen.id, given.inputs.settings["splits"])
+        found = pools.held_out(session, chosen.id, given.inputs.settings["splits"])
     return [pair for pair in found if pair.key in belongs]
 
 

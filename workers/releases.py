@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from app.errors import Invalid
-from app.evaluation.queries import Pair
+from app.evaluation.pools import Pair
 from app.storage import blobs
 
 HELD_OUT = ("test", "val")

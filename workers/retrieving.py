@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.evaluation import folders, metrics
 from app.evaluation.policies import RANKS
-from app.evaluation.queries import Pair
+from app.evaluation.pools import Pair
 from app.storage import blobs
 from workers.classifying import Progress, Set, features_of
 from workers.evaluating.features import Features, cache_name, features

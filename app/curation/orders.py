@@ -34,15 +34,26 @@ NOT_KNOWN = -1.0  # comes after all that are
 
 @dataclass(frozen=True)
 class Order:
+    """`why` a candidate comes before others, by the score that the stage `scored_by` gave it, if any did."""
+
     title: str
     why: str
+    scored_by: str = ""
 
 
 ORDERS: Mapping[str, Order] = {
     "oldest": Order("Oldest first", "It waits longest."),
-    "uncertain": Order("Most uncertain first", "The histology stage is unsure of it: your word teaches most."),
-    "aligned": Order("Best aligned first", "Image and caption agree well: likely a good pair."),
-    "relevant": Order("Most relevant first", "The language model finds that its caption describes the image."),
+    "uncertain": Order(
+        "Most uncertain first",
+        "The nearer to the histology stage's line, the earlier: there you teach most.",
+        "domain",
+    ),
+    "aligned": Order("Best aligned first", "The better image and caption agree, the earlier.", "alignment"),
+    "relevant": Order(
+        "Most relevant first",
+        "The better the caption describes the image, says the language model, the earlier.",
+        "llm",
+    ),
     "diverse": Order("Diverse", "One of each kind of picture comes before the second."),
     "random": Order("Random", "Drawn by lot."),
 }

@@ -181,8 +181,10 @@ def _page(session: Session, actor: Actor, held: list[leases.Lease]) -> ReviewPag
 
 def why_now(session: Session, found: Mapping[str, queries.Found]) -> str:
     """Why the candidate comes now, by the order in force."""
-    name = orders.in_force(session)
-    stage = {"uncertain": "domain", "aligned": "alignment", "relevant": "llm"}.get(name)
-    score = found[stage].score if stage and stage in found else None
-    measured = f" ({score:.2f})" if score is not None else ""
-    return f"{orders.ORDERS[name].title}{measured}. {orders.ORDERS[name].why}"
+    order = orders.ORDERS[orders.in_force(session)]
+    if not order.scored_by:
+        return f"{order.title}. {order.why}"
+    score = found[order.scored_by].score if order.scored_by in found else None
+    if score is None:
+        return f"{order.title}. It has no score for this, so it comes after all that have one."
+    return f"{order.title} ({score:.2f}). {order.why}"

@@ -22,6 +22,21 @@ def short(value: Any) -> str:
 Short = Annotated[str, BeforeValidator(short)]
 
 
+def whole(least: int, most: int) -> BeforeValidator:
+    """Reads a whole number, and says in a sentence which ones there are."""
+
+    def read(value: Any) -> int:
+        text = str(value).strip()
+        if not text.isdecimal() or len(text) > 10 or not least <= int(text) <= most:
+            raise ValueError(f"Give a whole number from {least} to {most:,}.")
+        return int(text)
+
+    return BeforeValidator(read)
+
+
+Number = Annotated[int, whole(0, 2**31 - 1)]
+
+
 class SetForm(BaseModel):
     folder: Short = ""
     name: Short = ""
@@ -36,13 +51,13 @@ class WishForm(BaseModel):
     snapshot: list[Id] = []
     task: list[Task] = []
     variant: Short = ""
-    wording: int = Field(0, ge=0, le=2**31)
+    wording: Number = 0
     preset: Preset = Preset.OURS
     k: list[int] = list(KS)
-    seeds: int = Field(5, ge=1, le=50)
+    seeds: Annotated[int, whole(1, 50)] = 5
     split: list[str] = ["test"]
     precision: Precision = Precision.FP32
-    seed: int = Field(0, ge=0, le=2**31)
+    seed: Number = 0
     confirmed: bool = False
 
     @field_validator("k")

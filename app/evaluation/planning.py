@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.evaluation import catalogue, queries
+from app.evaluation import catalogue, pools, queries
 from app.evaluation.matrix import Column, Matrix
 from app.evaluation.policies import Settings, Task, fingerprint, settings_of, stored, why_not
 from app.tables import ClassPrompts, Encoder, Evaluation, EvaluationSet, Job, Snapshot
@@ -93,7 +93,7 @@ def _on_set(session: Session, chosen: EvaluationSet, encoders: Sequence[Encoder]
 
 def _on_snapshot(session: Session, chosen: Snapshot, encoders: Sequence[Encoder], wish: Wish) -> Iterator[Planned]:
     name = f"v{chosen.number:04d}"
-    pairs, pool = queries.pool(session, chosen.id, wish.settings.splits)
+    pairs, pool = pools.pool(session, chosen.id, wish.settings.splits)
     kept = stored(Task.RETRIEVAL, replace(wish.settings, variant=""), chosen.id, pool)
     for encoder in encoders:
         why = why_not(Task.RETRIEVAL, encoder.kind, None, model=encoder.name)

@@ -200,6 +200,7 @@ def shots(found: Shown) -> bytes:
 SHOTS = ("low", "mean", "high")
 
 
+TRUE_SAID = "True, said"  # a row and a column
 DARK = 0.85  # of blue, from where white letters stand out better
 
 
@@ -207,9 +208,9 @@ def confusion(found: Shown) -> bytes:
     """Percent of each true class (a row) that was called each class (a column)."""
     classes, counts = found.row.metrics["classes"], found.row.metrics["confusion"]
     drawing = Drawing(f"Confusion: {found.title}", "Percent of each true class, by the class that was said.")
-    longest, cell = max(map(length_of, classes)), 2 * LINE
+    longest, cell = max(map(length_of, [TRUE_SAID, *classes])), 2 * LINE
     left, top = 2 * PAD + longest, _head(drawing, found, "Confusion") + longest * 0.75 + LINE
-    drawing.text(left - PAD, top - SIZE / 2, "True, said", "end", fill=SOFT)
+    drawing.text(left - PAD, top - SIZE / 2, TRUE_SAID, "end", fill=SOFT)
     for at, name in enumerate(classes):
         drawing.text(left - PAD, top + cell * (at + 0.5) + SIZE / 3, name, "end")
         x, y = left + cell * (at + 0.6), top - SIZE / 2

@@ -1,34 +1,24 @@
 """What the pages, the report, the shell and the jobs of evaluation read."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Integer, Text, case, cast, column, func, literal, or_, select, true, tuple_
-from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+from sqlalchemy import Integer, Text, cast, column, func, or_, select, true, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, aliased
 
 from app import jobs
 from app.errors import Conflict, Invalid, NotFound
 from app.evaluation.policies import KS, TITLES, Task, protocol
 from app.tables import (
-    Candidate,
-    CandidateState,
-    Caption,
     ClassPrompts,
-    DuplicateMember,
     Encoder,
     Evaluation,
     EvaluationSet,
-    Image,
     Job,
     JobState,
-    Post,
-    Run,
     Snapshot,
-    SnapshotMember,
-    Split,
     User,
     Weights,
 )
@@ -180,32 +170,6 @@ def snapshots(session: Session) -> list[Snapshot]:
     return list(
         session.scalars(select(Snapshot).where(Snapshot.built_at.is_not(None)).order_by(Snapshot.number.desc()))
     )
-
-
-def runs_behind(session: Session, encoder_id: int) -> list[Run]:
-    """The run that made a model, the one that made what that started from, and so on."""
-    found: list[Run] = []
-    at: int | None = encoder_id
-    while at is not None and at not in {run.encoder_id for run in found}:
-        run = session.scalars(select(Run).where(Run.encoder_id == at).order_by(Run.id.desc())).first()
-        if run is None:
-            return found
-        found.append(run)
-        at = run.base_id
-    return found
-
-
-def learned_from(session: Session, encoder_id: int) -> list[int]:
-    """The snapshots that a model and what it started from were trained on, by id."""
-    return [run.snapshot_id for run in runs_behind(session, encoder_id) if run.snapshot_id]
-
-
-def only_practised(session: Session, encoder_id: int) -> bool:
-    """Whether a model learned from the drawn practice set and from nothing else."""
-    runs = runs_behind(session, encoder_id)
-    first = session.get(Encoder, runs[-1].base_id) if runs and runs[-1].base_id else None
-    began_untrained = first is None or first.weights is Weights.RANDOM
-    return bool(runs) and began_untrained and not any(run.snapshot_id for run in runs)
 
 
 # --- evaluations --------------------------------------------------------------------------------
@@ -382,137 +346,3 @@ def _parts(row: type[Evaluation]) -> Any:
     parts = [column(name, JSONB) for name in ("figures", "chance", "against", "contamination")]
     record = func.jsonb_to_record(row.metrics).table_valued(*parts, column("n", Integer))
     return record.render_derived(with_types=True).lateral()
-
-
-# --- retrieval ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A pair of a pool, and what else it belongs to; `author` is the independent unit. Only a snapshot's is a
-    candidate."""
-
-    key: str
-    candidate_id: int | None
-    sha256: str
-    caption: str
-    author: str
-    post_id: int
-    group_id: int | None
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of its picture's and its caption."""
-        return hashlib.sha256(f"{self.sha256}\n{self.caption}".encode()).hexdigest()
-
-
-def held_out(session: Session, snapshot_id: int, splits: Sequence[str]) -> list[Pair]:
-    """The pairs of a snapshot's splits by key, without those that were withdrawn since."""
-    return [Pair(*row) for row in session.execute(_held_out(snapshot_id, splits))]
-
-
-def pool(session: Session, snapshot_id: int, splits: Sequence[str]) -> tuple[int, str]:
-    """How many pairs `held_out` gives, and SHA-256 of what a search is among: every pair's picture, caption and what
-    else it belongs to. No pair is read for it: pages ask for it at each showing."""
-    of = _held_out(snapshot_id, splits).subquery().c
-    pair = func.json_build_array(of.key, _sha256(of.sha256 + "\n" + of.caption), of.author, of.post_id, of.group_id)
-    lines = func.string_agg(cast(pair, Text) + "\n", aggregate_order_by(literal(""), of.key))
-    count, sha256 = session.execute(select(func.count(of.key), _sha256(func.coalesce(lines, "")))).one()
-    return count, sha256
-
-
-def _sha256(text: Any) -> Any:
-    return func.encode(func.sha256(func.convert_to(text, "UTF8")), "hex")
-
-
-def _held_out(snapshot_id: int, splits: Sequence[str]) -> Any:
-    picture = func.coalesce(SnapshotMember.crop["sha256"].astext, SnapshotMember.image_sha256)
-    author = case((Post.author_id.is_(None), func.concat("p", Post.id)), else_=func.concat("a", Post.author_id))
-    return (
-        select(
-            SnapshotMember.key,
-            SnapshotMember.candidate_id,
-            picture.label("sha256"),
-            Caption.text.label("caption"),
-            author.label("author"),
-            Post.id.label("post_id"),
-            DuplicateMember.group_id,
-        )
-        .join(Caption, Caption.id == SnapshotMember.caption_id)
-        .join(Candidate, Candidate.id == SnapshotMember.candidate_id)
-        .join(Post, Post.id == Candidate.post_id)
-        .outerjoin(DuplicateMember, DuplicateMember.candidate_id == Candidate.id)
-        .where(SnapshotMember.snapshot_id == snapshot_id, SnapshotMember.split.in_(splits))
-        .where(Candidate.state != CandidateState.WITHDRAWN, func.btrim(func.coalesce(Caption.text, "")) != "")
-        .order_by(SnapshotMember.key)
-    )
-
-
-Way = Literal["exact", "group", "post"]
-
-
-def seen_in_training(session: Session, snapshot_id: int, trained_on: Sequence[int]) -> dict[str, tuple[Way, int]]:
-    """Key → how a pair of a snapshot is among the training pairs of others, and the candidate there.
-
-    The surest way that holds: "exact" is the same picture, "group" a duplicate of it as they are grouped by now,
-    "post" another picture of its post, under the same caption.
-    """
-    held, learned = aliased(SnapshotMember), aliased(SnapshotMember)
-    both = select(held.key, func.min(learned.candidate_id)).group_by(held.key)
-    both = both.where(held.snapshot_id == snapshot_id, held.split != Split.TRAIN)
-    both = both.where(learned.snapshot_id.in_(trained_on), learned.split == Split.TRAIN)
-    ours, theirs, mine, its = aliased(DuplicateMember), aliased(DuplicateMember), aliased(Candidate), aliased(Candidate)
-    ways: dict[Way, Any] = {
-        "post": both.join(mine, mine.id == held.candidate_id)
-        .join(its, its.post_id == mine.post_id)
-        .where(its.id == learned.candidate_id),
-        "group": both.join(ours, ours.candidate_id == held.candidate_id)
-        .join(theirs, theirs.group_id == ours.group_id)
-        .where(theirs.candidate_id == learned.candidate_id),
-        "exact": both.where(held.image_sha256 == learned.image_sha256),
-    }
-    return {key: (way, candidate_id) for way, found in ways.items() for key, candidate_id in session.execute(found)}
-
-
-def pairs_shown(session: Session, snapshot_id: int, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Key → (SHA-256 of the published picture, caption) of a snapshot's pairs that nobody withdrew."""
-    picture = func.coalesce(SnapshotMember.crop["sha256"].astext, SnapshotMember.image_sha256)
-    rows = session.execute(
-        select(SnapshotMember.key, picture, func.coalesce(Caption.text, ""))
-        .join(Caption, Caption.id == SnapshotMember.caption_id)
-        .join(Candidate, Candidate.id == SnapshotMember.candidate_id)
-        .where(SnapshotMember.snapshot_id == snapshot_id, SnapshotMember.key.in_(keys))
-        .where(Candidate.state != CandidateState.WITHDRAWN)
-    )
-    return {key: (sha256, text) for key, sha256, text in rows}
-
-
-@dataclass(frozen=True)
-class TrainingPicture:
-    """A picture that a model learned from, as it was published, and what the pre-filter knows of it."""
-
-    candidate_id: int
-    sha256: str
-    source_sha256: str
-    pdq: str | None
-    quality: int | None
-    is_cropped: bool
-
-
-def training_pictures(session: Session, snapshot_ids: Sequence[int]) -> list[TrainingPicture]:
-    """The pictures of the pairs that snapshots trained models on."""
-    picture = func.coalesce(SnapshotMember.crop["sha256"].astext, SnapshotMember.image_sha256)
-    rows = session.execute(
-        select(
-            SnapshotMember.candidate_id,
-            picture,
-            Image.source_sha256,
-            Image.pdq,
-            Image.pdq_quality,
-            SnapshotMember.crop.is_not(None),
-        )
-        .join(Image, Image.sha256 == SnapshotMember.image_sha256)
-        .where(SnapshotMember.snapshot_id.in_(snapshot_ids), SnapshotMember.split == Split.TRAIN)
-        .order_by(SnapshotMember.candidate_id)
-    )
-    return [TrainingPicture(*row) for row in rows]

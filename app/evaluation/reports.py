@@ -132,7 +132,7 @@ def _statistics(tables: Sequence[Matrix]) -> Iterator[str]:
     for table in tables:
         if table.baseline and table.compared:
             yield (
-                f"{TITLES[table.task]}: {metrics.name(table.metric).lower()} was compared with {table.baseline.model} "
+                f"{TITLES[table.task]}: “{metrics.name(table.metric)}” was compared with {table.baseline.model} "
                 f"on the same items ({' or '.join(table.tests)}); p-values are corrected over the sets that a "
                 f"model is compared on by Holm's method. {table.is_beyond}".rstrip()
             )
@@ -159,8 +159,9 @@ def _limits(
     for (on, count), names in skipped.items():
         yield f"{on}: {_many(count, 'item')} {'was' if count == 1 else 'were'} skipped for {', '.join(names)}."
     for chosen in sets:
-        for difference in chosen.report.get("differences", []):
-            yield f"{chosen.name} is not as published. {difference}"
+        if differences := chosen.report.get("differences", []):
+            more = f" And {len(differences) - 1:,} more, which its page lists." if len(differences) > 1 else ""
+            yield f"{chosen.name} is not as published. {differences[0]}{more}"
         yield from (f"{chosen.name}: {trap}" for trap in chosen.report.get("warnings", []))
     gaps = sum(table.gaps for table in tables)
     if gaps:

@@ -115,16 +115,19 @@ def started(request: Request, made: Sequence[Evaluation]) -> Response:
 
 
 def wish_page(request: Request, session: Session, form: FormData, error: Invalid | None = None) -> Response:
-    """The form with what is ticked, and what that would start, as far as it can be said."""
-    wish, refused = WishForm(), error
+    """The form with what was ticked and typed, and what that would start, as far as it can be said."""
+    refused, typed = error, {}
     try:
         wish = parse(WishForm, form)
     except Invalid as wrong:
         refused = refused or wrong
+        typed = {name: str(form[name]) for name in wrong.fields if name in form}
+        wish = parse(WishForm, FormData([(name, value) for name, value in form.multi_items() if name not in typed]))
     planned = planning.plan(session, wish.wish())
     ready = queries.ready_sets(session)
     context = {
         "wish": wish,
+        "typed": typed,
         "planned": planned,
         "gaps": [one for one in planned if one.is_gap],
         "licences": planning.licences([one for one in planned if one.is_gap]),

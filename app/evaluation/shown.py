@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.evaluation import folders, metrics, passport, queries
+from app.evaluation import folders, metrics, passport, pools
 from app.evaluation.policies import RANKS, Task, command
 from app.evaluation.queries import Shown
 
@@ -65,7 +65,7 @@ def examples(session: Session, found: Shown) -> list[Example]:
         rows = folders.read_rows(folders.items_file(found.set.id, found.row.settings["items"]))
         pairs = {row["id"]: (row["number"], row["caption"]) for row in rows if row["id"] in keys}
     elif found.snapshot:
-        pairs = queries.pairs_shown(session, found.snapshot.id, sorted(keys))
+        pairs = pools.pairs_shown(session, found.snapshot.id, sorted(keys))
     made = []
     for one in kept:
         if one["query"] not in pairs:

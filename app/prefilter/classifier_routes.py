@@ -31,6 +31,14 @@ def train(request: Request, session: SessionDep, actor: Admin) -> Response:
     return response
 
 
+@router.post("/prefilter/classifiers/none", name="classifiers_stop")
+def use_none(request: Request, session: SessionDep, actor: Admin) -> Response:
+    actions.use_classifier(session, actor.user_id, None)
+    response = redirect(request, request.url_for("prefilter").path)
+    flash(request, response, "No classifier is in use now; undecided candidates go through the stage again.")
+    return response
+
+
 @router.get("/prefilter/classifiers/{classifier_id}", name="classifier")
 def classifier(request: Request, session: SessionDep, actor: Admin, classifier_id: RowId) -> Response:
     made = training.classifier(session, classifier_id)

@@ -63,7 +63,7 @@ def change_audit(request: Request, session: SessionDep, actor: Admin, form: Form
         audit.set_audit(session, actor, sent.share / 100, sent.bound / 100)
     except Invalid as error:
         return stages_page(request, session, FunnelForm(), error, status=422)
-    return back(request, f"{sent.share:g} % of what is filtered out goes to reviewers, blind.")
+    return back(request, f"{sent.share:g} % of what stages with a line filter out goes to reviewers, blind.")
 
 
 @router.post("/prefilter/order", name="prefilter_order")

@@ -238,6 +238,7 @@ def side_by_side(session: Session, run_ids: Sequence[int], *, every: bool) -> di
         "rows": [row for row in rows if every or row.differs or len(found) < 2],
         "every": every,
         "told": comparing.told(found),
+        "epochs": sorted({epoch.epoch for one in found for epoch in one.epochs}),
         "others": others if len(found) < comparing.MOST else [],
         "difference": _snapshots_differ(session, found),
         "recall": recall,

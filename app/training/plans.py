@@ -48,7 +48,8 @@ class Plan:
     """`errors` are by the form's fields; a run with any is not launched. `cautions` are noted on the run.
 
     `beyond` are captions longer than CLIP reads, where that was counted; `context` are the tokens that this network
-    reads; `command` is what would be started; `reaching` are the models whose licence reaches what is made of this.
+    reads; `command` is what would be started; `reaching` are the models whose licence reaches what is made of this;
+    `device` is that of the last run, empty before any.
     """
 
     snapshot: Snapshot | None
@@ -64,6 +65,7 @@ class Plan:
     queue: QueueState
     command: str
     reaching: list[str]
+    device: str
     ahead: list[queries.ShownRun] = field(default_factory=list)
 
 
@@ -108,6 +110,7 @@ def plan(session: Session, new: NewRun) -> Plan:
         free_disk=shutil.disk_usage(settings().home_path).free,
         queue=next(queue for queue in queue_states(session) if queue.queue is WorkQueue.TRAIN),
         reaching=_reaching(base, snapshot),
+        device=device,
         command=_command(new.settings, start, data, folder, device or "cpu", processes),
         ahead=queries.ahead(session),
     )

@@ -48,7 +48,7 @@ def train(
         with transaction() as session:
             new = _new(session, asked | {"sweep_values": values}, base, given or [])
             if dry_run:
-                _expect(plans.plan(session, new), as_json)
+                _expect(plan := plans.plan(session, new), plans.unconfirmed(plan, confirmed=confirmed), as_json)
                 return
             made = [(run.id, run.job_id) for run in actions.launch(session, SYSTEM, new, confirmed=confirmed)]
         for _, job_id in made:
@@ -109,8 +109,9 @@ def _registering(name: str) -> str:
     return command(**asdict(new))
 
 
-def _expect(plan: "Plan", as_json: bool) -> None:
+def _expect(plan: "Plan", unconfirmed: dict[str, str], as_json: bool) -> None:
     """Prints the estimate and the command; exit code 1 when something speaks against the run."""
+    problems = dict(plan.errors) | unconfirmed
     figures = plan.estimate
     share = plan.beyond["share"] if plan.beyond else None
     facts: dict[str, Any] = {
@@ -123,7 +124,8 @@ def _expect(plan: "Plan", as_json: bool) -> None:
         "disk": figures.disk,
         "beyond_context": share,
         "command": plan.command,
-        "problems": dict(plan.errors),
+        "cautions": plan.cautions,
+        "problems": problems,
     }
     lines = [
         f"{figures.steps:,} steps, {figures.steps_per_epoch:,} an epoch, on {plan.data.train_pairs:,} pairs",
@@ -131,10 +133,11 @@ def _expect(plan: "Plan", as_json: bool) -> None:
         f"Memory: about {bytes_size(figures.memory)}; disk: up to {bytes_size(figures.disk)}",
         f"Captions beyond what the model reads: {percent(share, 1)}",
         plan.command,
-        *plan.errors.values(),
+        *plan.cautions,
+        *problems.values(),
     ]
     show(facts, as_json, "\n".join(lines))
-    if plan.errors:
+    if problems:
         raise SystemExit(1)
 
 

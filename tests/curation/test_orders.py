@@ -89,5 +89,8 @@ def test_choosing_an_order_puts_the_queue_in_it_and_the_candidate_says_why_it_co
     found(session, "domain", 0.52)
     assert sign_in("elm").post("/prefilter/order", data={"order": "uncertain"}).status_code in (200, 303)
     assert session.scalars(select(Job.kind).where(Job.kind == "order")).one()
-    assert "Most uncertain first (0.52)." in sign_in("alder").get("/review").text
+    alder = sign_in("alder")
+    assert "Most uncertain first (0.52)." in alder.get("/review").text
+    orders.choose(session, SYSTEM, "aligned")
+    assert "Best aligned first. It has no score for this" in alder.get("/review").text
     assert session.scalar(select(Candidate.state)) is CandidateState.QUEUED

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from app.accounts.policies import SYSTEM
 from app.curation import moves
 from app.db import transaction
-from app.evaluation import actions, folders, passport, queries, shown
+from app.evaluation import actions, folders, lineage, passport, pools, queries, shown
 from app.evaluation.planning import Wish, plan
 from app.evaluation.policies import Settings, Task
-from app.evaluation.queries import Pair
+from app.evaluation.pools import Pair
 from app.snapshots import building
 from app.snapshots import queries as snapshots
 from app.storage import blobs
@@ -152,7 +152,7 @@ def test_pairs_of_a_set_that_were_in_training_are_found_and_the_figures_without_
         session.add(
             Run(snapshot_id=frozen.id, architecture="tiny", recipe="scratch", settings={}, encoder_id=encoder.id)
         )
-        train = [one.sha256 for one in queries.training_pictures(session, [frozen.id])]
+        train = [one.sha256 for one in lineage.training_pictures(session, [frozen.id])]
     files.captions(roots / "pairs", each=6)
     (roots / "pairs" / "images" / "0.jpg").write_bytes(blobs().get(train[0]))
     found = evaluated(encoder, read("pairs"), Task.RETRIEVAL)
@@ -170,7 +170,7 @@ def test_pictures_of_a_set_that_were_in_training_are_found_and_the_figures_witho
         session.add(
             Run(snapshot_id=frozen.id, architecture="tiny", recipe="scratch", settings={}, encoder_id=encoder.id)
         )
-        train = [one.sha256 for one in queries.training_pictures(session, [frozen.id])]
+        train = [one.sha256 for one in lineage.training_pictures(session, [frozen.id])]
     for number in range(8):
         for label in ("a", "b"):
             path = roots / "seen" / "test" / label / f"{number}.jpg"
@@ -182,7 +182,7 @@ def test_pictures_of_a_set_that_were_in_training_are_found_and_the_figures_witho
     assert (seen["checked"], seen["items"], seen["exact"]) == (True, 1, 1)
     assert seen["list"][0]["item"] == "test/a/0.jpg"
     with transaction() as session:
-        pictures = queries.training_pictures(session, [frozen.id])
+        pictures = lineage.training_pictures(session, [frozen.id])
     assert seen["list"][0]["candidate"] == next(one.candidate_id for one in pictures if one.sha256 == train[0])
     rows = [row for row in folders.read_rows(folders.predictions_file(found.row.id)) if row["item"] != "test/a/0.jpg"]
     without = sum(row["said"] == row["truth"] for row in rows) / len(rows)
@@ -195,8 +195,8 @@ def test_why_nothing_was_looked_for_is_said_as_far_as_it_is_known(session: Sessi
     session.add(Run(encoder_id=practised.id, architecture="tiny", recipe="scratch", settings={}))
     session.add(Run(encoder_id=ours.id, base_id=others.id, recipe="scratch", settings={}))
     session.flush()
-    assert queries.only_practised(session, practised.id)
-    assert not any(queries.only_practised(session, one.id) for one in (untrained, ours, others))
+    assert lineage.only_practised(session, practised.id)
+    assert not any(lineage.only_practised(session, one.id) for one in (untrained, ours, others))
     session.refresh(untrained)
     assert contaminated.why_not(untrained) == "drawn was not trained: its weights are random."
 
@@ -204,10 +204,10 @@ def test_why_nothing_was_looked_for_is_said_as_far_as_it_is_known(session: Sessi
 def test_a_pool_is_told_by_the_picture_caption_author_post_and_group_of_each_pair(frozen: Snapshot) -> None:
     def pool() -> tuple[int, str]:
         with transaction() as session:
-            return queries.pool(session, frozen.id, ["test"])
+            return pools.pool(session, frozen.id, ["test"])
 
     with transaction() as session:
-        pairs = queries.held_out(session, frozen.id, ["test"])
+        pairs = pools.held_out(session, frozen.id, ["test"])
     lines = [(one.key, one.digest, one.author, one.post_id, one.group_id) for one in pairs]
     assert pool() == (8, folders.digest(lines))
     with transaction() as session:

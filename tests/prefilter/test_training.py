@@ -153,6 +153,8 @@ def test_the_page_compares_and_takes_into_use(session: Session, sign_in: SignIn,
     assert elm.post(f"/prefilter/classifiers/{one}/use").status_code in (200, 303)
     assert queries.classifier_in_use(session).id == one  # type: ignore[union-attr]
     assert elm.get("/prefilter/classifiers").status_code == 200
+    assert elm.post("/prefilter/classifiers/none").status_code in (200, 303)
+    assert queries.classifier_in_use(session) is None
 
 
 @pytest.fixture

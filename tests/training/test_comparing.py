@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from app.tables import JobState
+from app.tables import JobState, Run, RunEpoch
 from app.training import comparing, pages
 from app.training.settings import BY_NAME, TrainingSettings
 from tests.training.made_runs import make_built_snapshot, make_clip, make_run, plain
@@ -108,6 +109,19 @@ def test_the_page_shows_what_differs_and_the_rest_when_asked(session: Session, a
     assert "Weight decay" not in some
     every = plain(admin.get(f"/runs/compare?run={one.id}&run={other.id}&every=true").text)
     assert "Weight decay 0.2 0.2" in every
+
+
+def test_a_run_that_went_on_stands_in_the_rows_of_its_own_epochs(session: Session, admin: TestClient) -> None:
+    first, later = make_run(session), make_run(session, settings=replace(SCRATCH, seed=1))
+    session.execute(update(RunEpoch).where(RunEpoch.run_id == later.id).values(epoch=RunEpoch.epoch + 4))
+    session.execute(update(Run).where(Run.id == later.id).values(best_epoch=8))
+    page = admin.get(f"/runs/compare?run={first.id}&run={later.id}").text
+    rows = re.findall(r'<tr><th scope="row">(\d)</th>(.*?)</tr>', page)
+    assert [number for number, _ in rows] == list("12345678")
+    cells = [re.findall(r'<td class="r">(.*?)</td>', row) for _, row in rows]
+    assert all(cell != "–" for row in cells[:4] for cell in row[:2])
+    assert [row[2:] for row in cells[:4]] == [["–", "–"]] * 4
+    assert [row[:2] for row in cells[4:]] == [["–", "–"]] * 4
 
 
 def test_the_difference_of_two_snapshots_is_counted_in_pairs(session: Session, admin: TestClient) -> None:
