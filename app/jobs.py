@@ -20,6 +20,7 @@ from sqlalchemy import event, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, SessionTransaction
 
+from app.advisory import SWEEP_JOBS
 from app.config import settings
 from app.db import sessions
 from app.errors import AppError
@@ -373,7 +374,7 @@ def sweep() -> int:
     Safe to run from every worker: an advisory lock lets one of them through at a time.
     """
     with sessions().begin() as session:
-        if not session.scalar(select(func.pg_try_advisory_xact_lock(literal(20419)))):
+        if not session.scalar(select(func.pg_try_advisory_xact_lock(literal(SWEEP_JOBS)))):
             return 0
         _take_back_lost(session)
         waiting = (

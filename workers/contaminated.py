@@ -21,7 +21,7 @@ from workers.evaluation_sets import open_picture
 from workers.ml.encoder import Encoder as Network
 from workers.ml.perceptual import Hash, pdq
 from workers.ml.vectors import Vectors
-from workers.set_files import content_of, file_digests
+from workers.set_files import content_of
 
 LISTED = 100
 UNKNOWN = "What {} was trained on is not known here."
@@ -118,8 +118,7 @@ def prints(job: RunningJob, of: Set, ids: Sequence[str], vectors: Vectors) -> Pr
         rows = list(known.values())
         folders.write_table(path, {name: [row[name] for row in rows] for name in ("item", "pdq", "quality")})
     hashes = [Hash(known[id_]["pdq"], known[id_]["quality"], 1.0) if known[id_]["pdq"] else None for id_ in ids]
-    files = file_digests(of.root, ids)
-    return Prints(ids, [(files[id_],) if files[id_] else () for id_ in ids], hashes, np.asarray(vectors))
+    return Prints(ids, [(of.files[id_],) if of.files[id_] else () for id_ in ids], hashes, np.asarray(vectors))
 
 
 def _hash(read: Callable[[], bytes]) -> Hash | None:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from app import jobs
+from app.advisory import FINISH_EVALUATION
 from app.db import transaction
 from app.errors import Conflict, Invalid
 from app.evaluation import folders, pools, queries
@@ -27,7 +28,6 @@ from workers.ml.encoder import Encoder as Network
 from workers.outcome import Outcome
 from workers.vectors import load, versions
 
-LOCK = 20423
 LISTED = 200  # skipped items on the page; the passport has all
 
 
@@ -91,6 +91,7 @@ def _measured(job: RunningJob, found: Shown, network: Network) -> tuple[Outcome,
         outcome = retrieving.run_on_set(network, checksum, of, row.settings, progress(job))
     else:
         outcome = classifying.run(row.task, network, checksum, of, row.settings, found.wording, progress(job))
+    outcome.skipped = of.unread + outcome.skipped
     _thumbnails(found.set, of, outcome)
     return outcome, of
 
@@ -141,7 +142,7 @@ def _keep(job: RunningJob, found: Shown, network: Network, of: Set | None, outco
 def _written(job: RunningJob, row: Evaluation, metrics: dict[str, Any], sha256: str, compared: set[int]) -> bool:
     """False, and nothing is written, when another evaluation of the column ended meanwhile: no two miss each other."""
     with job.step() as session:
-        session.execute(select(func.pg_advisory_xact_lock(LOCK)))
+        session.execute(select(func.pg_advisory_xact_lock(FINISH_EVALUATION)))
         if {peer.id for peer in queries.peers(session, row)} - compared:
             return False
         kept = queries.evaluation(session, row.id).row

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, NullPool, create_engine, text
 
 from app import jobs
+from app.advisory import INDEX_ENCODER
 from app.config import settings
 from app.db import transaction
 from app.encoders import actions
@@ -20,7 +21,6 @@ from app.prefilter.queries import encoder as registered
 from app.tables import Encoder
 
 LOOK_SECONDS = 2.0
-LOCK = 20422
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def _definition(encoder: Encoder) -> str:
 def _take_turn(job: RunningJob, connection: Connection, encoder: Encoder) -> None:
     """One build of an index at a time; asked again and again, since a build waits for everyone who waits for it."""
     asked = text("SELECT pg_try_advisory_lock(:lock, :encoder)")
-    while not connection.scalar(asked, {"lock": LOCK, "encoder": encoder.id}):
+    while not connection.scalar(asked, {"lock": INDEX_ENCODER, "encoder": encoder.id}):
         _say(job, "Another build of this index is ending")
         if job.stop.wait(LOOK_SECONDS):
             job.check()
@@ -128,7 +128,7 @@ def run_delete(job: RunningJob) -> None:
     while _deleted(job, encoder):
         pass
     if encoder.checksum:
-        folders.delete_features(encoder.checksum)
+        folders.delete_features_of(encoder.checksum)
     _delete_package(encoder)
     with job.step() as session:
         actions.delete_row(session, encoder, job.id, job.requested_by)

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import delete, func, literal, select
 
 from app.accounts.queries import ABSOLUTE, ATTEMPT_WINDOW, IDLE
+from app.advisory import TIDY
 from app.config import settings
 from app.db import transaction
 from app.prefilter import audit, due, evidence
@@ -16,13 +17,12 @@ from app.tables import LoginAttempt, UserSession
 
 EVERY = timedelta(hours=1)
 LEFT_OVER = timedelta(days=1)
-TIDY_LOCK = 20422
 
 
 def tidy() -> int:
     """Removes what no row will ever name. Returns how many files went; 0 while another worker tidies."""
     with transaction() as session:
-        if not session.scalar(select(func.pg_try_advisory_xact_lock(literal(TIDY_LOCK)))):
+        if not session.scalar(select(func.pg_try_advisory_xact_lock(literal(TIDY)))):
             return 0
         now = func.clock_timestamp()
         over = (UserSession.seen_at < now - IDLE) | (UserSession.created_at < now - ABSOLUTE)

@@ -48,7 +48,7 @@ class Answers:
         return {name: sum(some) / len(some) for name, some in by_name.items()}
 
 
-class Measured(Protocol):
+class Measure(Protocol):
     """Items by their features [n, d], and each figure's value on some of them."""
 
     vectors: Vectors
@@ -64,7 +64,7 @@ class Outcome:
     columns: dict[str, list[Any]]
     skipped: Skipped = field(default_factory=list)
     answers: Answers | None = None
-    search: Measured | None = None
+    search: Measure | None = None
     learned_from: list[str] = field(default_factory=list)  # items that a head learned from
     pairs: list[list[Any]] = field(default_factory=list)  # of a search, each item's author, post and group
     files: dict[str, str] = field(default_factory=dict)  # of each item used or learned from, SHA-256 of what was seen

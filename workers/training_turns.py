@@ -45,14 +45,14 @@ def only_one_here() -> Iterator[None]:
 def wait_for_gpu(job: RunningJob) -> None:
     """For work that can wait: raises Wait while a run trains on this worker's GPU. Without one it never does.
 
-    A run fails where others take the memory that it is about to need.
+    A run fails where others take the memory that it is about to need. Networks that this worker loaded stay there.
     """
     if gpu := _own_gpu():
         with transaction() as session:
             run_id = queries.training_on(session, gpu)
         if run_id:
             raise jobs.Wait(WaitReason.TURN, GPU_SECONDS, f"Waits for run {run_id}, which trains on the same GPU.")
-    job.message = ""  # what it waited for
+        job.message = ""  # what it waited for
 
 
 @cache

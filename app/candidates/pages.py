@@ -86,7 +86,7 @@ def candidate_page(session: Session, actor: Actor, candidate_id: int) -> Candida
         shown=shown,
         state=candidate.state if sees_state else None,
         source=queries.source_of(session, candidate),
-        author=queries.author_label(shown.author),
+        author=shown.author.called if shown.author else "",
         published=published,
         caption=caption if sees_state else caption.without_makers(),
         changed=word_diff(shown.offered, published) if published else (),
@@ -142,7 +142,7 @@ def history(
     """All that happened, as far as this person may know it; their own reviews they always see."""
     candidate_id = shown.candidate.id
     moments = [
-        timeline.posted(shown.post, queries.author_label(shown.author)),
+        timeline.posted(shown.post, shown.author.called if shown.author else ""),
         *timeline.imported(past.entries(session, candidate_id), actor),
         *timeline.filtered(
             past.findings(session, candidate_id) if sees_state else (),

@@ -29,7 +29,6 @@ from app.prefilter.privacy import OF_STAGE
 from app.snapshots.queries import published_sha256
 from app.tables import (
     Assignment,
-    Author,
     Candidate,
     CandidateState,
     Caption,
@@ -411,13 +410,6 @@ def copies(session: Session, actor: Actor, candidate_id: int, limit: int = 12) -
         .limit(limit)
     )
     return [Copy(*row) for row in rows]
-
-
-def author_label(author: Author | None) -> str:
-    """Their handle; where only the platform's number for them is known, that."""
-    if author is None:
-        return ""
-    return f"@{author.label}" if author.label else f"account {author.account_id}"
 
 
 # --- pictures -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs
 from app.accounts.policies import Actor
+from app.advisory import USE_ENCODER
 from app.config import settings
 from app.encoders import queries
 from app.encoders.policies import (
@@ -307,5 +308,5 @@ def _refuse_while_deleted(session: Session, encoder: Encoder) -> None:
 def _locked(session: Session, encoder_id: int) -> Encoder:
     """Using and deleting one encoder take turns. Raises NotFound."""
     encoder = stage_queries.encoder(session, encoder_id)
-    session.execute(select(func.pg_advisory_xact_lock(20421, encoder.id)))
+    session.execute(select(func.pg_advisory_xact_lock(USE_ENCODER, encoder.id)))
     return encoder

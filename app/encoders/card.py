@@ -19,7 +19,7 @@ POSTED = "- It learned from what people posted: rare findings, stains, scanners 
 def card(one: Shown, steps: Sequence[Step], folder: str) -> str:
     """`folder` is the one that this file lies in."""
     encoder = one.encoder
-    terms = licence(encoder, from_nothing=bool(steps) and steps[-1].base is None)
+    terms = licence(encoder, steps[-1].base if steps else encoder)
     has_posts = any(step.snapshot for step in steps)
     parts = [
         front_matter(terms, has_posts=has_posts),
@@ -29,7 +29,7 @@ def card(one: Shown, steps: Sequence[Step], folder: str) -> str:
         f"## What it was made from\n\n{_made_from(one, steps)}",
         f"## Figures\n\n{_figures(one.figures)}",
         f"## Limits\n\n{_limits(one, has_posts=has_posts)}",
-        f"## Licence\n\n{cell(terms[:1].upper() + terms[1:])}." + (f" {REACH}" if encoder.reaches_data else ""),
+        f"## Licence\n\n{cell(terms.removesuffix('.'))}." + (f" {REACH}" if encoder.reaches_data else ""),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -42,10 +42,11 @@ def origin(encoder: Encoder) -> str:
     return "Python package" if encoder.source == "efficientnet-lite0" else "Hub"
 
 
-def licence(encoder: Encoder, *, from_nothing: bool) -> str:
-    """The licence in words. `from_nothing` says that it was trained here from random weights: it is nobody else's."""
-    ours = "yours to choose: it was trained here from random weights"
-    return encoder.licence or (ours if from_nothing else "unknown")
+def licence(encoder: Encoder, first: Encoder | None) -> str:
+    """The licence in words. `first` is the model that it all began with; None where it was made here from nothing."""
+    if encoder.licence:
+        return encoder.licence
+    return "Unknown" if first else "Yours to choose: it was trained here from random weights"
 
 
 def no_download(encoder: Encoder) -> str:

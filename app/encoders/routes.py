@@ -117,7 +117,7 @@ def model_page(
     context = _running(session, encoder_id) | {
         "one": one,
         "steps": steps,
-        "licence": licence(one.encoder, from_nothing=bool(steps) and steps[-1].base is None),
+        "licence": licence(one.encoder, steps[-1].base if steps else one.encoder),
         "title_of": title_of,
         "images": queries.images(session),
         "origin": origin,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs
 from app.accounts.policies import Actor
+from app.advisory import LAUNCH_EVALUATION
 from app.errors import Conflict, Invalid
 from app.evaluation import catalogue, folders, passport, queries
 from app.evaluation.matrix import Matrix
@@ -19,7 +20,6 @@ from app.evaluation.policies import Task
 from app.publish import publish_file
 from app.tables import ClassPrompts, Evaluation, EvaluationSet, Job, JobState, WorkQueue
 
-LAUNCH_LOCK = 20422
 MOST_AT_ONCE = 500
 NAME_LIMIT = 80
 TEXT_LIMIT = 300
@@ -119,7 +119,7 @@ def add_wording(
     fields = _wrong(based_on, names, templates)
     if fields:
         raise Invalid(" ".join(dict.fromkeys(fields.values())), fields=fields)
-    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))  # one number at a time
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_EVALUATION)))  # one number at a time
     plain = {key: list(names[key]) for key in based_on.names}
     for known in queries.wordings(session, based_on.layout):
         if known.row.names == plain and known.row.templates == list(templates):
@@ -160,7 +160,7 @@ def launch(session: Session, actor: Actor, wish: Wish, *, confirmed: bool = Fals
 
     Raises Invalid when nothing can be started, or without `confirmed` where a licence forbids something.
     """
-    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_EVALUATION)))
     return _launch(session, actor, plan(session, wish), confirmed)
 
 
@@ -168,7 +168,7 @@ def fill(
     session: Session, actor: Actor, table: Matrix, only: tuple[int, str] | None, confirmed: bool
 ) -> list[Evaluation]:
     """Starts what is missing of a table, or `only` one place of it: a model and a column. Raises Invalid."""
-    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_EVALUATION)))
     missing = gaps(session, table)
     return _launch(session, actor, [one for one in missing if only is None or one.key == only], confirmed)
 
@@ -180,8 +180,8 @@ def _launch(session: Session, actor: Actor, planned: Sequence[Planned], confirme
     if len(missing) > MOST_AT_ONCE:
         raise Invalid(f"These are {len(missing)} evaluations.", f"Start at most {MOST_AT_ONCE} at once.")
     if (said := licences(missing)) and not confirmed:
-        sentence = f"{' '.join(said)} Tick this to go on."
-        raise Invalid("A licence forbids something.", "Confirm that you know.", fields={"confirmed": sentence})
+        sentence = " ".join(said)
+        raise Invalid(sentence, "Confirm that you know.", fields={"confirmed": f"{sentence} Tick this to go on."})
     made = [_start(session, actor, one) for one in missing]
     details = {"evaluations": len(made)} | ({"confirmed": True} if said else {})
     jobs.record(session, "evaluation.launched", "evaluation", made[0].id, user_id=actor.user_id, details=details)
@@ -264,15 +264,14 @@ def delete_features(session: Session, actor: Actor) -> int:
     kinds = ("evaluate", "replay_passport", "read_evaluation_set")
     if session.scalar(select(Job.id).where(Job.kind.in_(kinds), Job.state == JobState.RUNNING).limit(1)):
         raise Conflict("An evaluation runs, or a set is being read.", "Wait for it, or cancel it.")
-    freed = folders.features_size()
+    freed = folders.delete_features()
     jobs.record(session, "features.deleted", "features", "all", user_id=actor.user_id, details={"bytes": freed})
-    folders.delete_features()
     return freed
 
 
 def delete(session: Session, actor: Actor, evaluation_id: int, confirm: str) -> None:
     """Deletes an evaluation with its predictions and passport. Raises Invalid, Conflict while it waits or runs."""
-    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))  # nobody tries it again meanwhile
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_EVALUATION)))  # nobody tries it again meanwhile
     found = queries.evaluation(session, evaluation_id)
     if confirm != str(evaluation_id):
         raise Invalid(f"Type {evaluation_id} to go on.", fields={"confirm": f"Type {evaluation_id} to go on."})

@@ -14,8 +14,6 @@ from app.config import settings
 from app.errors import Conflict, Invalid, NotFound
 from app.publish import publish_file
 
-CHECKSUM_DIGITS = 16  # of a model's weights, in the names of its features
-
 
 @dataclass(frozen=True)
 class Folder:
@@ -76,9 +74,12 @@ def items_file(set_id: int, items_sha256: str) -> Path:
     return of_set(set_id) / f"items-{items_sha256[:16]}.parquet"
 
 
-def problems_file(set_id: int) -> Path:
-    """Everything that was skipped or is missing: columns path, what, why."""
-    return of_set(set_id) / "problems.csv"
+def problems_file(set_id: int, items_sha256: str) -> Path:
+    """Everything that one reading skipped or missed: columns path, what (unreadable, missing, skipped), why.
+
+    What is unreadable or missing is an item of the set; what is skipped is none.
+    """
+    return of_set(set_id) / f"problems-{items_sha256[:16]}.parquet"
 
 
 def thumbnail_file(set_id: int, items_sha256: str, number: int) -> Path:
@@ -124,10 +125,16 @@ def features_size() -> int:
     return size
 
 
-def delete_features(checksum: str = "") -> None:
-    """Deletes the features of a model's weights, or all, with what pictures are recognised by. They are made again."""
-    kept = features_folder().glob(f"{checksum[:CHECKSUM_DIGITS]}-*") if checksum else [features_folder()]
-    for folder in kept:
+def delete_features() -> int:
+    """Deletes all kept features, and what pictures are recognised by; the bytes that came free. All is made again."""
+    before = features_size()
+    shutil.rmtree(features_folder(), ignore_errors=True)
+    return before - features_size()
+
+
+def delete_features_of(checksum: str) -> None:
+    """Deletes the features of a model's weights."""
+    for folder in features_folder().glob(f"{checksum}-*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Text, cast, delete, func, select, text, up
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
+from app.advisory import GROUP_COPIES
 from app.prefilter import grouping, lookalikes, pdq
 from app.prefilter.copies import Member, caption_words
 from app.prefilter.grouping import Match, Pair, Picture, Words
@@ -33,14 +34,12 @@ from app.tables import (
     Stage,
 )
 
-GROUPING_LOCK = 20420
-
 WITHDRAWN = CandidateState.WITHDRAWN
 
 
 def lock_grouping(session: Session) -> None:
     """One grouping at a time: two at once could each miss the other's new picture. Before candidates are locked."""
-    session.execute(select(func.pg_advisory_xact_lock(GROUPING_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(GROUP_COPIES)))
 
 
 def save_hashes(session: Session, hashes: Iterable[tuple[int, str, int]]) -> None:

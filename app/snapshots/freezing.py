@@ -8,14 +8,13 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.advisory import FREEZE_SNAPSHOT
 from app.errors import Conflict
 from app.snapshots.formats.manifest import versions
 from app.snapshots.formats.parquet import table_count
 from app.snapshots.formats.shards import shard_count
 from app.snapshots.splits import SplitAssignment, SplitInput, SplitReport, assign_splits
 from app.tables import Event, Setting, Snapshot, Split
-
-FREEZING_LOCK = 20421
 
 # The accepted pairs that may be published.
 CHOSEN = """
@@ -93,7 +92,7 @@ MEMBERS = text(
 
 def freeze(session: Session, user_id: int | None, job_id: int | None, val: int, test: int, note: str) -> Snapshot:
     """Writes the next snapshot's row and members. Raises Conflict when no accepted pair may be published."""
-    session.execute(select(func.pg_advisory_xact_lock(FREEZING_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(FREEZE_SNAPSHOT)))
     number = (session.scalar(select(func.max(Snapshot.number))) or 0) + 1
     session.execute(CUT)
     if not session.scalar(text("SELECT count(*) FROM cut")):

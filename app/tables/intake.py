@@ -48,6 +48,11 @@ class Author(Base):
     account_id: Mapped[str]
     label: Mapped[str] = mapped_column(server_default="")
 
+    @property
+    def called(self) -> str:
+        """Their handle; where only the platform's number for them is known, that."""
+        return f"@{self.label}" if self.label else f"account {self.account_id}"
+
 
 class Import(Base):
     __tablename__ = "import"

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs
 from app.accounts.policies import Actor
+from app.advisory import LAUNCH_RUN
 from app.errors import Conflict, Invalid
 from app.operations import actions as operations
 from app.snapshots import queries as snapshot_queries
@@ -15,8 +16,6 @@ from app.training import folders, plans, queries
 from app.training.plans import NewRun
 from app.training.policies import can_keep_best, spread
 from app.training.settings import BY_NAME, PRACTICE_ARCHITECTURE, PRACTICE_RECIPE
-
-LAUNCH_LOCK = 20423
 
 
 def launch(session: Session, actor: Actor, new: NewRun, *, confirmed: bool = False) -> list[Run]:
@@ -29,7 +28,7 @@ def launch(session: Session, actor: Actor, new: NewRun, *, confirmed: bool = Fal
     errors = dict(plan.errors) | plans.unconfirmed(plan, confirmed=confirmed)
     if errors:
         raise Invalid(" ".join(dict.fromkeys(errors.values())), fields=errors)
-    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))  # a double click launches once
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_RUN)))  # a double click launches once
     made = [_one(session, actor, plan, new, settings.as_json()) for settings in spread(new.settings, new.swept)]
     if new.swept:
         for run in made:
@@ -99,7 +98,7 @@ def cancel(session: Session, actor: Actor, run_id: int) -> None:
 
 def resume(session: Session, actor: Actor, run_id: int) -> Job:
     """Goes on from the last finished epoch. Raises Conflict unless it stopped and still has what it needs."""
-    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))  # nobody deletes the checkpoints meanwhile
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_RUN)))  # nobody deletes the checkpoints meanwhile
     found = queries.shown(session, run_id)
     _refuse_withdrawn(session, found)
     again = operations.retry(session, actor, found.job.id)
@@ -109,7 +108,7 @@ def resume(session: Session, actor: Actor, run_id: int) -> Job:
 
 def keep_best(session: Session, actor: Actor, run_id: int) -> Job:
     """Makes a model of a stopped run's best epoch. Raises Conflict where there is none, or no longer."""
-    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_RUN)))
     found = queries.shown(session, run_id)
     run = found.run
     if not can_keep_best(run, found.job):
@@ -130,7 +129,7 @@ def go_on(session: Session, actor: Actor, run_id: int, more: int) -> Run:
     """
     if more < 1:
         raise Invalid("Give 1 or more epochs.", fields={"more": "Give 1 or more epochs."})
-    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_RUN)))
     found = queries.shown(session, run_id)
     done = max((epoch.epoch for epoch in queries.epochs(session, [run_id])[run_id]), default=0)
     if found.is_open or not folders.has_last(run_id) or not done:
@@ -157,7 +156,7 @@ def _refuse_withdrawn(session: Session, found: queries.ShownRun) -> None:
 
 def tidy(session: Session, actor: Actor, run_id: int, confirm: str) -> int:
     """Deletes what is kept to resume; the bytes that came free. Raises Invalid, Conflict while the run is open."""
-    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_RUN)))
     found = queries.shown(session, run_id)
     if confirm != str(run_id):
         raise Invalid(f"Type {run_id} to go on.", fields={"confirm": f"Type {run_id} to go on."})

@@ -237,7 +237,9 @@ def in_turn(session: Session, run_id: int | None = None) -> list[int]:
 def ahead(session: Session, run_id: int | None = None) -> list[ShownRun]:
     """The runs whose turn comes before an open one's; without one, all that are in turn."""
     order = in_turn(session, run_id)
-    return several(session, order if run_id is None else order[: order.index(run_id)])
+    if run_id is not None:
+        order = order[: order.index(run_id)] if run_id in order else []  # it may have ended meanwhile
+    return several(session, order)
 
 
 def pace(session: Session, run: Run) -> float | None:

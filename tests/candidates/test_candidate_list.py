@@ -241,8 +241,8 @@ def test_a_filter_that_nothing_fits_stays_on_when_the_form_is_sent_again(sign_in
 
 
 def test_a_number_of_the_platform_is_not_shown_as_a_handle() -> None:
-    assert queries.author_label(Author(account_id="527", label="path_demo_01")) == "@path_demo_01"
-    assert queries.author_label(Author(account_id="527")) == "account 527"
+    assert Author(account_id="527", label="path_demo_01").called == "@path_demo_01"
+    assert Author(account_id="527").called == "account 527"
 
 
 def test_an_empty_list_says_what_to_do(session: Session, sign_in: SignIn) -> None:

@@ -189,7 +189,7 @@ def test_the_licence_of_what_was_trained_here_from_nothing_is_ours_to_choose(sig
     session.add(Run(encoder_id=made.id, architecture="tiny", recipe="scratch", settings={}))
     session.flush()
     page = sign_in("elm").get(f"/models/{made.id}").text
-    assert "yours to choose" in page
+    assert "Yours to choose" in page
     assert "recipe From scratch, small" in page
     assert 'data-copy="#snippet"' not in page
 

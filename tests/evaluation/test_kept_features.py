@@ -44,7 +44,7 @@ def keep(network: Encoder, checksum: str) -> int:
 
 def test_the_features_of_a_models_weights_are_found_by_their_checksum(network: Encoder) -> None:
     assert [keep(network, ONE), keep(network, OTHER), keep(network, "")] == [1, 1, 1]
-    folders.delete_features(ONE)
+    folders.delete_features_of(ONE)
     assert [keep(network, ONE), keep(network, OTHER), keep(network, "")] == [1, 0, 0]
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
@@ -32,13 +32,14 @@ class Changed(ValueError):
 class Features:
     """Rows [n, d], float32 and as the network gives them, of the readable pictures in their order; `ids` [n] name them.
 
-    `skipped` are the others, with why. `made` of the rows were not in the cache.
+    `skipped` are the others, with why. `kept` pictures were in the cache, `made` were not.
     """
 
     ids: list[str]
     vectors: Vectors
     skipped: list[tuple[str, str]]
     made: int
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def features(
     """
     ids = [id_ for id_, _ in pictures]
     known = _Rows(ids, network.width)
-    for some, vectors in _stored(cache, network.width):
+    for some, vectors in _stored(cache, network.width, known.places.keys()):
         known.put(some, vectors)
     found = known.count
     progress(found, len(ids))
@@ -78,19 +79,19 @@ def features(
         skipped |= chunk.skipped
         progress(known.count + len(skipped), len(ids))
     readable, vectors = known.taken()
-    return Features(readable, vectors, list(skipped.items()), known.count - found)
+    return Features(readable, vectors, list(skipped.items()), known.count - found, found)
 
 
-def cache_name(network: Encoder, checksum: str, set_digest: str) -> str:
-    """The folder of one model, preprocessing and set: nothing that changes a row has the same name.
+def cache_name(network: Encoder, checksum: str, read_as: str) -> str:
+    """The folder of one model, preprocessing and kind of ids: nothing that changes a row has the same name.
 
-    `checksum` is that of the model's weights, `set_digest` of what the set's ids mean: its pictures' bytes. Where the
-    ids are hashes of the bytes themselves, it may be any constant. Random weights are told apart by the model's name.
-    The name begins with the checksum, by which the features of a deleted model are found.
+    `checksum` is that of the model's weights. Ids hold the hash of what they name, `read_as` how that becomes a
+    picture. Random weights are told apart by the model's name. The name begins with the checksum, by which the
+    features of a deleted model are found.
     """
-    parts = [network.name, checksum, network.quick_gelu, set_digest, asdict(preprocessing(network))]
+    parts = [network.name, checksum, network.quick_gelu, read_as, asdict(preprocessing(network))]
     said = json.dumps([*parts, versions()], sort_keys=True)
-    return f"{checksum[:16] or 'random'}-{sha256(said.encode()).hexdigest()[:32]}"
+    return f"{checksum or 'random'}-{sha256(said.encode()).hexdigest()[:32]}"
 
 
 def preprocessing(network: Encoder) -> Preprocessing:
@@ -183,18 +184,21 @@ def _store(cache: Path, chunk: _Chunk) -> None:
         np.savez(draft.file, ids=np.array(chunk.ids, dtype=np.str_), vectors=np.stack(chunk.rows))
 
 
-def _stored(cache: Path | None, width: int) -> Iterator[tuple[list[str], Vectors]]:
+def _stored(cache: Path | None, width: int, wanted: Set[str]) -> Iterator[tuple[list[str], Vectors]]:
     for path in sorted(cache.glob("*.npz")) if cache is not None else ():
-        chunk = _read(path, width)
+        chunk = _read(path, width, wanted)
         if chunk is not None:
             yield chunk
 
 
-def _read(path: Path, width: int) -> tuple[list[str], Vectors] | None:
-    """None for a file that is cut short, damaged or not of this model. Nothing in it is run."""
+def _read(path: Path, width: int, wanted: Set[str]) -> tuple[list[str], Vectors] | None:
+    """None for a file that is cut short, damaged, not of this model or of other pictures. Nothing in it is run."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            ids, vectors = held["ids"], held["vectors"]
+            ids = held["ids"]
+            if wanted.isdisjoint(ids.tolist()):
+                return None  # of another set: its vectors are not read
+            vectors = held["vectors"]
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         return None
     return (ids.tolist(), vectors) if _fits(ids, vectors, width) else None
