@@ -20,7 +20,7 @@ from app.accounts.policies import SYSTEM
 from app.config import settings
 from app.db import transaction
 from app.embedded import HomeInUse, InitFailed
-from app.errors import AppError
+from app.errors import AppError, Invalid
 from app.evaluation.shell import evaluate, evaluation_set
 from app.following import bar, wait_for_prefilter
 from app.shell import AsJson, err, fail, finished, out, show
@@ -42,6 +42,8 @@ app.command()(train)
 app.command()(evaluate)
 app.command(name="evaluation-set")(evaluation_set)
 
+CONFIRM = "Give --confirm-licence to say that you know."
+
 
 def main() -> None:
     """Runs the command; errors of the domain end it with their sentence and exit code 1."""
@@ -49,7 +51,8 @@ def main() -> None:
     try:
         app()
     except AppError as error:
-        fail(f"{error.message} {error.what_next}".strip())
+        unconfirmed = isinstance(error, Invalid) and "confirmed" in error.fields  # a box that the pages tick
+        fail(f"{error.message} {CONFIRM if unconfirmed else error.what_next}".strip())
     except (HomeInUse, InitFailed, ChildFailed) as error:
         fail(str(error))
 

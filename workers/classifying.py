@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from workers.evaluation_sets import IMPORTER_VERSION, Item
 from workers.ml.encoder import Encoder as Network
 from workers.ml.vectors import Vectors
 from workers.outcome import Answers, Draw, Outcome, Skipped, classified, merged
-from workers.set_files import file_digests, open_unchanged
+from workers.set_files import file_digests, open_unchanged, place_in_file
 
 Progress = Callable[[int, int], None]
 
@@ -43,6 +43,7 @@ class Set:
     numbers: dict[str, int]
     files: dict[str, str]  # item → SHA-256 of the file that it is or lies in
     ordered: bool
+    unread: Skipped = field(default_factory=list)  # items that could not be read with the set, or were missing
     is_current: bool = True  # of the folder's last reading
     is_fresh: bool = False  # features are made anew, whatever the cache holds
 
@@ -70,17 +71,35 @@ def read_set(row: EvaluationSet, variant: str, items_sha256: str) -> Set:
     seen = {item.label for item in items}
     classes = [key for key in row.report["classes"] if key in seen]
     numbers = {one["id"]: one["number"] for one in rows}
+    problems = folders.read_rows(folders.problems_file(row.id, items_sha256))
+    unread = [(one["path"], one["why"]) for one in problems if one["what"] in ("unreadable", "missing")]
     ordered, is_current = catalogue.known(row.layout).ordered, row.items_sha256 == items_sha256
-    return Set(root, row.layout, classes, items, numbers, files, ordered, is_current)
+    return Set(root, row.layout, classes, items, numbers, files, ordered, unread, is_current)
 
 
 def features_of(network: Network, checksum: str, of: Set, items: Sequence[Item], progress: Progress) -> Features:
-    """Features of items, from the cache as far as they are there. Raises Changed for another file than was read."""
-    read_as = f"{IMPORTER_VERSION} {folders.digest(sorted(of.files.items()))}"
-    cache = None if of.is_fresh else folders.features_folder() / cache_name(network, checksum, read_as)
+    """Features of items, from the cache as far as they are there. Raises Changed for another file than was read.
+
+    They are kept by the bytes of the picture's file and the place in it: a set that is read again, or another one with
+    the same picture, takes them from there.
+    """
+    cache = None if of.is_fresh else folders.features_folder() / cache_name(network, checksum, _read_as(of.layout))
     read = partial(open_unchanged, of.root, of.layout, at_least=2 * network.image_size)
-    wanted = [(one.id, partial(read, one.id, of.files[one.id])) for one in items]
-    return features(network, wanted, cache=cache, progress=progress)
+    keys = {one.id: f"{of.files[one.id] or one.id}{place_in_file(of.root, one.id)}" for one in items}
+    first: dict[str, str] = {}
+    for id_, key in keys.items():
+        first.setdefault(key, id_)
+    wanted = [(key, partial(read, id_, of.files[id_])) for key, id_ in first.items()]
+    found = features(network, wanted, cache=cache, progress=progress)
+    place, why = {key: at for at, key in enumerate(found.ids)}, dict(found.skipped)
+    ids = [id_ for id_, key in keys.items() if key in place]
+    vectors = found.vectors[[place[keys[id_]] for id_ in ids]]
+    skipped = [(id_, why[key]) for id_, key in keys.items() if key in why]
+    return replace(found, ids=ids, vectors=vectors, skipped=skipped)
+
+
+def _read_as(layout: str) -> str:
+    return f"{IMPORTER_VERSION} {layout}"
 
 
 @dataclass
@@ -264,7 +283,7 @@ def _outcome(
         "wrongest": _wrongest(of, test, said, sure, classes),
         "cells": _cells(of, test, said, sure),
         "made": found.made,
-        "from_cache": len(found.ids) - found.made,
+        "from_cache": found.kept,
         **extra,
     }
     columns: dict[str, list[Any]] = {

@@ -9,7 +9,7 @@ import numpy as np
 from app.evaluation import folders, metrics
 from app.evaluation.policies import BOOTSTRAP, DELONG, DRAWS, MCNEMAR, OBUCHOWSKI, RANKS, SIGN_FLIP, Task
 from app.tables import Evaluation
-from workers.evaluating.metrics import Statistic, area
+from workers.evaluating.metrics import Statistic, area, errors_of
 from workers.evaluating.statistics import Difference, delong, differences, mcnemar, means_of
 from workers.outcome import Draw, Outcome, mean_statistic
 
@@ -54,19 +54,19 @@ def _answers(outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str, 
     if by_k:
         return _draws_by_k([line["k"] for line in by_k], truth, groups, mine, other, len(classes), seed)
     one, its = (_draws(rows, slice(None)) for rows in (mine, other))
-    found = differences(
-        mean_statistic(truth, one, len(classes), ordered=ordered),
-        mean_statistic(truth, its, len(classes), ordered=ordered),
-        groups,
-        seed,
-        DRAWS,
-    )
-    if len(one) == len(its) == 1:
+    is_single = len(one) == len(its) == 1
+    parts = [[mean_statistic(truth, draws, len(classes), ordered=ordered)] for draws in (one, its)]
+    scores = [np.array([row["scores"] for row in rows]) for rows in (mine, other)]
+    if is_single:
+        for part, draws, of_side in zip(parts, (one, its), scores, strict=True):
+            part += _of_scores(truth, draws[0].predicted, of_side)
+    found = differences(_joined(parts[0]), _joined(parts[1]), groups, seed, DRAWS)
+    if is_single:
         right, its_right = (draws[0].predicted == truth for draws in (one, its))
         test = MCNEMAR if _is_each_alone(groups) else SIGN_FLIP
         found["accuracy"] = replace(found["accuracy"], p=mcnemar(right, its_right, groups), test=test)
         if len(classes) == 2:
-            found["auroc"] = _by_area(truth, mine, other, groups, seed)
+            found["auroc"] = _by_area(found["auroc"], truth, scores, groups)
     return found
 
 
@@ -75,12 +75,24 @@ def _is_each_alone(groups: list[str]) -> bool:
     return len(set(groups)) == len(groups)
 
 
-def _by_area(truth: Any, mine: Rows, other: Rows, groups: list[str], seed: int) -> Difference:
-    one, its = (np.array([row["scores"][1] for row in rows]) for rows in (mine, other))
-    drawn = differences(_area(truth, one), _area(truth, its), groups, seed, DRAWS)["auroc"]
+def _of_scores(truth: Any, predicted: Any, scores: Any) -> list[Statistic]:
+    """What a single draw's scores [n, k] are worth; the areas of many classes would take minutes to resample."""
+    errors = errors_of(truth, predicted, scores)
+    if scores.shape[1] != 2:
+        return [errors]
+    of = area(truth == 1, scores[:, 1])
+    return [errors, lambda weights: {"auroc": of(weights)}]
+
+
+def _joined(parts: Sequence[Statistic]) -> Statistic:
+    return lambda weights: {name: value for part in parts for name, value in part(weights).items()}
+
+
+def _by_area(drawn: Difference, truth: Any, scores: Sequence[Any], groups: list[str]) -> Difference:
+    """The same by DeLong's test, unless a class has too few units for it."""
     try:
-        tested = delong(truth == 1, one, its, groups)
-    except ValueError:  # too few units of a class: what the bootstrap says stands
+        tested = delong(truth == 1, scores[0][:, 1], scores[1][:, 1], groups)
+    except ValueError:
         return drawn
     return replace(drawn, p=tested.p, test=DELONG if _is_each_alone(groups) else OBUCHOWSKI)
 
@@ -102,11 +114,6 @@ def _draws_by_k(
         for name, found in differences(one, its, groups, seed, DRAWS).items():
             made[f"{name}.k{k}"] = found
     return made
-
-
-def _area(truth: Any, scores: Any) -> Statistic:
-    of = area(truth == 1, scores)
-    return lambda weights: {"auroc": of(weights)}
 
 
 def _searches(_outcome: Outcome, mine: Rows, other: Rows, seed: int) -> dict[str, Difference]:

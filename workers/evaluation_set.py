@@ -1,7 +1,5 @@
 """Reading an evaluation set: recognise its layout, decode every picture once, keep its items and what is wrong."""
 
-import csv
-import io
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -19,7 +17,6 @@ from app.errors import Invalid
 from app.evaluation import actions, catalogue, folders, queries
 from app.jobs import RunningJob
 from app.publish import publish_file
-from app.spreadsheets import neutral
 from app.tables import EvaluationSet
 from workers.evaluation_sets import NotRecognised, Recognised, Unreadable, open_picture, recognise, verify
 from workers.set_files import file_digests
@@ -59,7 +56,7 @@ def run_read_set(job: RunningJob) -> None:
     samples = _samples(found, numbers)
     for item_id in sorted(item_id for some in samples.values() for item_id in some):
         thumbnail(folders.thumbnail_file(row.id, items_sha256, numbers[item_id]), root, found.layout, item_id)
-    _write_problems(folders.problems_file(row.id), found)
+    _write_problems(folders.problems_file(row.id, items_sha256), found)
     _keep(job, row, found, items_sha256, {label: [numbers[one] for one in ids] for label, ids in samples.items()})
 
 
@@ -170,10 +167,7 @@ def _shape(items: Iterable[Any]) -> dict[str, Any]:
 
 
 def _write_problems(path: Path, found: Recognised) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(("path", "what", "why"))
-    writer.writerows((neutral(name), "skipped", neutral(why)) for name, why in found.skipped)
-    writer.writerows((neutral(name), "missing", "a label names it, and it is not there") for name in found.missing)
-    with publish_file(path) as draft:
-        draft.file.write(text.getvalue().encode("utf-8", "replace"))
+    unread = set(found.unread)
+    rows = [(name, "unreadable" if (name, why) in unread else "skipped", why) for name, why in found.skipped]
+    rows += [(name, "missing", "a label names it, and it is not there") for name in found.missing]
+    folders.write_table(path, {name: [row[at] for row in rows] for at, name in enumerate(("path", "what", "why"))})

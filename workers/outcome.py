@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.evaluating.metrics import Codes, Probabilities, Statistic, figures, statistic
+from workers.evaluating.metrics import Codes, Figures, Probabilities, Statistic, figures, statistic
 from workers.evaluating.statistics import Interval, intervals
 from workers.ml.vectors import Vectors
 
@@ -106,20 +106,28 @@ def classified(
         if value is not None and name not in ("majority", "chance") and None not in values:
             mean = sum(one for one in values if one is not None) / len(values)
             found[name + suffix] = plain(mean, between.get(name))
-    chance = first.values["chance"]
-    areas = dict.fromkeys(("auroc", "auroc_ovo", "auroc_ovr"), 0.5)
-    by_chance = {"accuracy": chance, "balanced_accuracy": chance} | areas
+    guessed = by_guessing(first)
     return {
         "n": first.n,
         "groups": len(set(groups)),
         "classes": classes,
         "figures": found,
-        "chance": {name + suffix: value for name, value in by_chance.items() if name + suffix in found},
+        "chance": {name + suffix: value for name, value in guessed.items() if name + suffix in found},
         "undefined": {name: why for name, why in first.undefined.items() if name + suffix not in found},
         "majority": first.values["majority"],
         "per_class": [vars(one) for one in first.per_class],
         "confusion": first.confusion,
     }
+
+
+def by_guessing(found: Figures) -> dict[str, float]:
+    """What naming each class equally often, whatever the item, is expected to give; F1 that of the expected counts."""
+    count, shares = len(found.per_class), [one.n / found.n for one in found.per_class]
+    f1 = [2 * share / (count * share + 1) for share in shares]
+    by_f1 = {"macro_f1": sum(f1) / count, "weighted_f1": sum(a * b for a, b in zip(f1, shares, strict=True))}
+    right, areas = ("accuracy", "balanced_accuracy"), ("auroc", "auroc_ovo", "auroc_ovr")
+    none = dict.fromkeys(("kappa", "quadratic_kappa"), 0.0)
+    return dict.fromkeys(right, 1 / count) | by_f1 | none | dict.fromkeys(areas, 0.5)
 
 
 def plain(value: float, between: Interval | None) -> dict[str, float | None]:

@@ -82,7 +82,7 @@ def _searched(network: Network, pairs: Sequence[Pair], ids: Sequence[str], found
     outcome.skipped = [(pair.key, why[id_]) for pair, id_ in zip(pairs, ids, strict=True) if id_ in why]
     outcome.files = {pair.key: pair.digest for pair in kept}
     outcome.pairs = [[pair.author, pair.post_id, pair.group_id] for pair in kept]
-    outcome.metrics |= {"made": found.made, "from_cache": len(found.ids) - found.made}
+    outcome.metrics |= {"made": found.made, "from_cache": found.kept}
     return outcome
 
 

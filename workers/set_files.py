@@ -62,6 +62,11 @@ def _digest_of(file: Version) -> str:
     return sha256_at(file.path)
 
 
+def place_in_file(root: Path, id_: str) -> str:
+    """What follows the name of the file that an item lies in; "" where it is the file."""
+    return id_.removeprefix(_file_of(root, id_)) if "#" in id_ else ""
+
+
 def is_there(root: Path, id_: str) -> bool:
     """Whether an item is a file of the folder, or lies in one."""
     return bool(_file_of(root, id_))

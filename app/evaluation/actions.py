@@ -53,6 +53,22 @@ def read_again(session: Session, actor: Actor, set_id: int) -> Job:
     return _read(session, actor, row, {"layout": row.layout})
 
 
+def delete_set(session: Session, actor: Actor, set_id: int) -> str:
+    """Forgets a set that nothing was measured on, and returns its name; its folder stays as it is. Raises Conflict."""
+    session.execute(select(func.pg_advisory_xact_lock(LAUNCH_EVALUATION)))  # nobody evaluates on it meanwhile
+    shown = queries.set_shown(session, set_id)
+    if shown.is_busy:
+        raise Conflict("This set is being read.", "Wait for it, or stop it.")
+    if shown.evaluations:
+        raise Conflict("Models were evaluated on this set.", "Delete those evaluations first.")
+    details = {"set": shown.row.name}
+    session.delete(shown.row)
+    session.flush()
+    folders.delete_set(set_id)
+    jobs.record(session, "evaluation_set.deleted", "evaluation_set", set_id, user_id=actor.user_id, details=details)
+    return shown.row.name
+
+
 def _read(session: Session, actor: Actor, row: EvaluationSet, arguments: dict[str, Any]) -> Job:
     job = jobs.submit(
         session,

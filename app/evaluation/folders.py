@@ -69,6 +69,11 @@ def of_set(set_id: int) -> Path:
     return settings().evaluations_path / "sets" / str(set_id)
 
 
+def delete_set(set_id: int) -> None:
+    """Deletes what reading a set left; its own folder is only ever read."""
+    shutil.rmtree(of_set(set_id), ignore_errors=True)
+
+
 def items_file(set_id: int, items_sha256: str) -> Path:
     """One reading of the folder: columns variant, number, id, label, split, group, file (its SHA-256)."""
     return of_set(set_id) / f"items-{items_sha256[:16]}.parquet"

@@ -102,6 +102,16 @@ class Matrix:
         can = most * 2 / (DRAWS + 1) < ALPHA
         return "" if can else f"Among {most} sets a difference can't be decided by {DRAWS:,} draws."
 
+    def lacks_test(self, row: Row, place: int) -> bool:
+        """Whether a figure stands beside the baseline's, and nothing says if the two differ by more than chance."""
+        own, its = row.cells[place], self.baseline.cells[place] if self.baseline else None
+        both = own and its and own.value is not None and its.value is not None
+        return bool(both and own and not own.difference and not row.is_baseline)
+
+    @property
+    def is_partly_untested(self) -> bool:
+        return any(self.lacks_test(row, place) for row in self.rows for place in range(len(self.columns)))
+
     @property
     def tests(self) -> list[str]:
         """Those that its differences were tested by."""
@@ -122,13 +132,15 @@ def build(
     all_protocols: bool = False,
     sets: Mapping[int, EvaluationSet] | None = None,
 ) -> Matrix:
-    """The table of a task under a metric. Without `all_protocols`, each set's newest protocol stands alone.
+    """The table of a task under a metric. Without `all_protocols`, each set's newest protocol stands alone;
+    one that only failed or was stopped takes no place from one with figures.
 
     Of `sets`, by their ids, it says what is not as published.
     """
     columns = _columns(task, found, sets or {})
     if not all_protocols:
-        newest = {column.on: column for column in columns}
+        stands = {one.settings_sha256 for one in found if one.is_finished or one.state in jobs.OPEN}
+        newest = {column.on: column for column in sorted(columns, key=lambda column: column.key in stands)}
         columns = [column for column in columns if newest[column.on] is column]
     columns.sort(key=lambda column: (column.on.casefold(), column.key))
     by_place = {(one.settings_sha256, one.encoder_id): one for one in found}

@@ -5,6 +5,7 @@ A figure's key is plain (`accuracy`), of a number of shots (`balanced_accuracy.k
 """
 
 from collections.abc import Mapping, Sequence
+from math import floor, log10
 from typing import Any
 
 from app.evaluation.policies import KS, RANKS, Task
@@ -46,8 +47,16 @@ def _part(part: str) -> str:
 
 def is_share(key: str) -> bool:
     """Whether the figure is written in percent."""
-    parts = key.split(".")
-    return any(part in SHARES or (part[0] == "r" and part[1:].isdecimal()) for part in parts)
+    return any(part in SHARES for part in key.split(".")) or _is_recall(key)
+
+
+def _is_recall(key: str) -> bool:
+    return any(part[0] == "r" and part[1:].isdecimal() for part in key.split("."))
+
+
+def counted(key: str) -> str:
+    """The count of an evaluation that the figure is over: a strict search is among fewer pairs."""
+    return "strict_n" if "strict" in key.split(".") else "n"
 
 
 def lower_is_better(key: str) -> bool:
@@ -63,6 +72,13 @@ def written(key: str, value: float | None, digits: int = 1) -> str:
     else:
         said = f"{value:.1f}" if "median_rank" in key.split(".") else f"{value:.{digits + 2}f}"
     return said.replace("-", MINUS)
+
+
+def chance(key: str, value: float | None) -> str:
+    """A figure of guessing: of a search among many, with as many digits as tell it from 0."""
+    if not value or not _is_recall(key):
+        return written(key, value)
+    return written(key, value, max(2, -floor(log10(100 * value))))
 
 
 def in_order(task: Task, figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -135,12 +135,12 @@ def wording_layout(chosen: EvaluationSet) -> str:
 
 def licences(planned: Sequence[Planned]) -> list[str]:
     """What the licences of the chosen sets and models forbid, a sentence each."""
-    said: dict[str, None] = {}
-    for one in planned:
-        if one.set and (forbids := catalogue.known(one.set.layout).forbids):
-            said[f"{one.set.name}: {forbids}"] = None
-        if one.encoder.reaches_data:
-            said[
-                f"{one.encoder.name}: {one.encoder.licence or 'its licence'} forbids to pass on what is made with it."
-            ] = None
-    return list(said)
+    return list(dict.fromkeys(said for one in planned for said in forbidden(one.encoder, one.set)))
+
+
+def forbidden(encoder: Encoder, chosen: EvaluationSet | None) -> Iterator[str]:
+    """What the licence of a set and that of a model forbid."""
+    if chosen and (forbids := catalogue.known(chosen.layout).forbids):
+        yield f"{chosen.name}: {forbids}"
+    if encoder.reaches_data:
+        yield f"{encoder.name}: {encoder.licence or 'its licence'} forbids to pass on what is made with it."

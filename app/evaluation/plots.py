@@ -19,6 +19,9 @@ INK, SOFT, GRID, BLUE = "#15181c", "#5d6670", "#e4e7ea", "#0a6fb0"
 PAD, LINE = 12, 20
 SIDE = 320  # of a square plot
 AXIS = 48  # for the numbers and the name of an axis
+SHOTS = ("low", "mean", "high")
+TRUE_SAID = "True, said"  # a row and a column
+DARK = 0.85  # of blue, from where white letters stand out better
 
 
 class Drawing:
@@ -195,13 +198,6 @@ def shots(found: Shown) -> bytes:
     for cx, cy in mean:
         drawing.add("circle", cx=cx, cy=cy, r=3, fill=BLUE)
     return drawing.document()
-
-
-SHOTS = ("low", "mean", "high")
-
-
-TRUE_SAID = "True, said"  # a row and a column
-DARK = 0.85  # of blue, from where white letters stand out better
 
 
 def confusion(found: Shown) -> bytes:

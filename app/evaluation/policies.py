@@ -39,6 +39,10 @@ TESTS = {
     OBUCHOWSKI: "DeLong's test over units sums what their items add to the areas before it takes the variance "
     "(Obuchowski 1997).",
 }
+UNTESTED = (
+    "Not compared are median ranks, calibration errors over equal counts, AUROC of more than two classes, AUROC, "
+    "calibration errors and Brier scores over several draws, and figures of a single independent unit."
+)
 SEEN = {  # how an item is among what a model learned from
     "exact": "the same file",
     "perceptual": "the same picture",
@@ -171,12 +175,13 @@ def too_few(variant: Mapping[str, Any], k: int) -> str:
     return f"k = {k} is more than the training pictures of {', '.join(short[:5])}." if short else ""
 
 
-def command(model: str, on: str, task: Task, kept: Mapping[str, Any]) -> str:
-    """What does the same from the shell."""
+def command(model: str, on: str, task: Task, kept: Mapping[str, Any], *, confirmed: bool = False) -> str:
+    """What does the same from the shell, `confirmed` where a licence forbids something."""
     where = f"--snapshot {on}" if "splits" in kept else f"--set {shlex.quote(on)}"
     flags = [f"ipath evaluate --model {shlex.quote(model)} {where} --task {task.value.replace('_', '-')}"]
     flags += [f"--variant {shlex.quote(kept['variant'])}"] if kept.get("variant") else []
     plain = ("wording", "preset", "seeds", "precision", "seed")
     flags += [f"--{name} {kept[name]}" for name in plain if kept.get(name) is not None]
     flags += [f"--k {k}" for k in kept.get("ks", ())] + [f"--split {split}" for split in kept.get("splits", ())]
+    flags += ["--confirm-licence"] if confirmed else []
     return " ".join(flags)

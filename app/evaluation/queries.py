@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app import jobs
 from app.errors import Conflict, Invalid, NotFound
+from app.evaluation.metrics import counted
 from app.evaluation.policies import KS, TITLES, Task, protocol
 from app.tables import (
     ClassPrompts,
@@ -315,7 +316,7 @@ def measured(session: Session, task: Task, metric: str, baseline: int | None = N
             kept.c.chance[metric].as_float(),
             own,
             of_base.c.against[metric][cast(Evaluation.id, Text)],
-            func.coalesce(kept.c.n, 0),
+            func.coalesce(kept.c[counted(metric)], 0),
             func.coalesce(kept.c.contamination["items"].as_integer(), 0),
         )
         .select_from(Evaluation)
@@ -344,5 +345,6 @@ def ks(session: Session, task: Task) -> Sequence[int]:
 def _parts(row: type[Evaluation]) -> Any:
     """The parts of an evaluation's metrics that the matrix reads, unpacked once a row and not once a part."""
     parts = [column(name, JSONB) for name in ("figures", "chance", "against", "contamination")]
-    record = func.jsonb_to_record(row.metrics).table_valued(*parts, column("n", Integer))
+    counts = [column(name, Integer) for name in ("n", "strict_n")]
+    record = func.jsonb_to_record(row.metrics).table_valued(*parts, *counts)
     return record.render_derived(with_types=True).lateral()

@@ -6,8 +6,9 @@ from typing import Any
 
 from app.evaluation import metrics
 from app.evaluation.matrix import Cell, Column, Matrix, Row
-from app.evaluation.policies import PRESETS, TESTS, TITLES, Preset, Task
+from app.evaluation.policies import PRESETS, TESTS, TITLES, UNTESTED, Preset, Task
 from app.evaluation.queries import Shown
+from app.snapshots.member import RELEASED
 from app.tables import Encoder, EvaluationSet, Weights
 
 HEADER = (
@@ -17,27 +18,29 @@ HEADER = (
 
 
 @dataclass(frozen=True)
-class MeasuredSet:
-    """A set under one variant, and the reading of its folder that was measured on."""
+class Data:
+    """What was measured on: a set under one variant as it was read for that, or the splits of a snapshot.
 
-    row: EvaluationSet
-    variant: str
+    `splits` counts all of its pictures or pairs; of a set that was read again since, nothing is known. Without
+    classes, it is pairs.
+    """
+
+    name: str
+    part: str
+    splits: dict[str, int]
+    classes: int
+    licence: str
     items: str
-
-    @property
-    def splits(self) -> dict[str, int]:
-        """As they were read last; nothing where that was after the measuring."""
-        of_last = self.row.report["variants"].get(self.variant, {}) if self.items == self.row.items_sha256 else {}
-        return dict(of_last.get("splits", {}))
 
 
 @dataclass(frozen=True)
 class Report:
-    """Tables by task, what they are about, and the sentences that go with them."""
+    """Tables by task, what they are about, and the sentences that go with them. `tasks` are all that have figures."""
 
+    tasks: list[Task]
     tables: list[Matrix]
     models: list[Encoder]
-    sets: list[MeasuredSet]
+    data: list[Data]
     methods: list[str]
     statistics: list[str]
     limits: list[str]
@@ -49,17 +52,33 @@ def make(tables: Sequence[Matrix], found: Sequence[Shown]) -> Report:
     ids = {cell.measured.id for table in tables for row in table.rows for cell in row.cells if cell}
     there = [one for one in found if one.row.id in ids]
     models = list({one.encoder.id: one.encoder for one in there}.values())
-    places = [(one.set, one.row.settings["variant"], one.row.settings["items"]) for one in there if one.set]
-    sets = [MeasuredSet(*place) for place in {(place[0].id, *place[1:]): place for place in places}.values()]
+    data = {(one.name, one.part, one.items): one for one in map(_data, there)}
+    with_figures = {one.row.task for one in found}
     return Report(
+        [task for task in Task if task in with_figures],
         list(tables),
         models,
-        sets,
+        list(data.values()),
         list(_methods(tables, there)),
         list(_statistics(tables)),
-        list(_limits(tables, there, models, list({one.row.id: one.row for one in sets}.values()))),
+        list(_limits(tables, there, models, list({one.set.id: one.set for one in there if one.set}.values()))),
         _versions(there),
     )
+
+
+def _data(one: Shown) -> Data:
+    items = one.row.settings["items"]
+    if one.snapshot:
+        counts = one.snapshot.report.get("counts", {})
+        pairs = {split: counts.get(split, 0) for split in RELEASED}
+        return Data(one.on, " + ".join(one.row.settings["splits"]), pairs, 0, "of each pair's source", items)
+    assert one.set is not None
+    variant, report = one.row.settings["variant"], one.set.report
+    shape = report["variants"].get(variant, {}) if items == one.set.items_sha256 else {}
+    classes = len(shape.get("counts", {})) if report["classes"] else 0
+    counts = shape.get("splits", {})
+    splits = {split: counts[split] for split in (*RELEASED, *counts) if split in counts}
+    return Data(one.on, variant, splits, classes, one.set.licence or "unknown", items)
 
 
 def _methods(tables: Sequence[Matrix], found: Sequence[Shown]) -> Iterator[str]:
@@ -111,8 +130,8 @@ def _retrieval(found: Sequence[Shown]) -> str:
     on = sorted({one.on for one in found})
     return (
         f"Retrieval on the pairs of {', '.join(on)} (of a snapshot, those held out), in both directions by cosine. "
-        "Strict: one picture is drawn of each post or group, and its own caption counts. Group-aware: all pairs, and "
-        "any of the same post, group or caption counts. Ties get their expected rank."
+        "Strict: one picture is drawn of each post, group or caption, and its own caption counts. Group-aware: all "
+        "pairs, and any of the same post, group or caption counts. Ties get their expected rank."
     )
 
 
@@ -138,6 +157,8 @@ def _statistics(tables: Sequence[Matrix]) -> Iterator[str]:
             )
     used = {test for table in tables for test in table.tests}
     yield from (about for test, about in TESTS.items() if test in used)
+    if any(table.is_partly_untested for table in tables):
+        yield UNTESTED
 
 
 def _limits(
@@ -161,7 +182,8 @@ def _limits(
     for chosen in sets:
         if differences := chosen.report.get("differences", []):
             more = f" And {len(differences) - 1:,} more, which its page lists." if len(differences) > 1 else ""
-            yield f"{chosen.name} is not as published. {differences[0]}{more}"
+            first = differences[0][:1].upper() + differences[0][1:]
+            yield f"{chosen.name} is not as published. {first}{more}"
         yield from (f"{chosen.name}: {trap}" for trap in chosen.report.get("warnings", []))
     gaps = sum(table.gaps for table in tables)
     if gaps:
@@ -208,16 +230,25 @@ def _csv_row(table: Matrix, column: Column, row: Row, cell: Cell) -> list[Any]:
 
 ESCAPES = str.maketrans(
     {
-        metrics.MINUS: "$-$",
+        metrics.MINUS: "$-$", "κ": r"$\kappa$", "×": r"$\times$", "→": r"$\to$",
         "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "\n": " ",
+        "|": r"\textbar{}", "[": "{[}", "*": "{*}",  # the last two, first of a row, belong to the \\ before it
     }
 )  # fmt: skip
 
 
+LAST_LATIN, TYPOGRAPHIC = "\N{LATIN SMALL LETTER LONG S}", "‘’“”–—…"  # what pdflatex sets without a package
+
+
 def escaped(text: str) -> str:
-    """Text that LaTeX prints as it is and can't take for a command."""
-    return "".join(letter for letter in text if letter.isprintable() or letter == "\n").translate(ESCAPES)
+    """Text that pdflatex prints as it is and can't take for a command; letters that it has none for, by their code."""
+    shown = (letter for letter in text if letter.isprintable() or letter == "\n")
+    return "".join(one if _is_set(one) else f"(U+{ord(one):04X})" for one in shown).translate(ESCAPES)
+
+
+def _is_set(letter: str) -> bool:
+    return letter <= LAST_LATIN or letter in TYPOGRAPHIC or ord(letter) in ESCAPES
 
 
 def latex(report: Report) -> str:
@@ -235,7 +266,8 @@ def _latex_table(table: Matrix) -> str:
         f"{escaped(row.model)} & " + " & ".join(_latex_cell(table.metric, cell) for cell in row.cells)
         for row in table.rows
     ]
-    chance = " & ".join(escaped(metrics.written(table.metric, column.chance)) for column in table.columns)
+    counts = " & ".join(f"\\scriptsize $n$ = {column.n:,}" if column.n else "" for column in table.columns)
+    chance = " & ".join(escaped(metrics.chance(table.metric, column.chance)) for column in table.columns)
     lines = [f"Chance & {chance}", *body]
     return "\n".join(
         [
@@ -245,6 +277,7 @@ def _latex_table(table: Matrix) -> str:
             "\\toprule",
             f"Model & {heads} \\\\",
             f" & {under} \\\\",
+            f" & {counts} \\\\",
             "\\midrule",
             *(f"{line} \\\\" for line in lines),
             "\\bottomrule",

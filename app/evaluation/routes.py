@@ -25,7 +25,7 @@ from app.evaluation import (
     shown,
 )
 from app.evaluation.forms import DeleteForm, GapsForm, MatrixChoice, WishForm, as_form
-from app.evaluation.policies import ABOUT, KS, PRESETS, SEEN, TITLES, Task
+from app.evaluation.policies import ABOUT, KS, PRESETS, SEEN, TITLES, UNTESTED, Task
 from app.evaluation.set_routes import attached, csv_of
 from app.jobs import request_cancel
 from app.tables import Evaluation
@@ -40,10 +40,12 @@ SVG = "image/svg+xml"
 
 def choice(request: Request) -> MatrixChoice:
     """What the query asks for; what it can't mean is left out."""
+    form = as_form(request.query_params)
     try:
-        return parse(MatrixChoice, as_form(request.query_params))
-    except Invalid:
-        return MatrixChoice()
+        return parse(MatrixChoice, form)
+    except Invalid as wrong:
+        kept = [(name, value) for name, value in form.multi_items() if name not in wrong.fields]
+        return parse(MatrixChoice, FormData(kept))
 
 
 @router.get("/evaluation", name="evaluation")
@@ -64,6 +66,7 @@ def evaluation_matrix(request: Request, session: SessionDep, actor: DataReader) 
         "layouts": catalogue.sets(),
         "literature": literature.of(asked.task, layouts),
         "unknown": literature.UNKNOWN,
+        "untested": UNTESTED,
         "sets": len(queries.sets(session)),
         "roots": settings().evaluation_roots,
         "is_live": any(cell and cell.is_open for row in table.rows for cell in row.cells),
@@ -151,11 +154,14 @@ def wish_page(request: Request, session: Session, form: FormData, error: Invalid
 
 @router.get("/evaluation/report", name="evaluation_report")
 def report(request: Request, session: SessionDep, actor: DataReader) -> Response:
+    asked = choice(request)
+    task = asked.task if "task" in asked.model_fields_set else None
     context = {
         "report": report_of(request, session),
-        "asked": choice(request),
+        "asked": asked,
         "caption": plots.caption,
-        "kept": [one for one in request.query_params.items() if one[0] in ("task", "metric", "protocols")],
+        "task": task,
+        "metrics": metrics.known(task, queries.ks(session, task)) if task else [],
         "m": metrics,
         "titles": TITLES,
         "unknown": literature.UNKNOWN,
@@ -189,7 +195,7 @@ def report_of(request: Request, session: Session) -> reports.Report:
     found = queries.all_finished(session)
     there = {one.row.task for one in found}
     wanted: Sequence[Task] = [task for task in Task if task in there]
-    if "task" in request.query_params:
+    if "task" in asked.model_fields_set:
         wanted = [task for task in wanted if task is asked.task]
     tables = [table_of(session, replace_task(asked, task)) for task in wanted]
     return reports.make(tables, found)

@@ -102,6 +102,14 @@ def read_again(request: Request, session: SessionDep, actor: Admin, set_id: RowI
     return to_set(request, set_id, "The folder is read again.")
 
 
+@router.post("/evaluation/sets/{set_id}/delete", name="evaluation_set_delete")
+def delete(request: Request, session: SessionDep, actor: Admin, set_id: RowId) -> Response:
+    name = actions.delete_set(session, actor, set_id)
+    response = redirect(request, request.url_for("evaluation_sets").path)
+    flash(request, response, f"{name} is deleted. Its folder is as it was, and can be registered again.")
+    return response
+
+
 def to_set(request: Request, set_id: int, said: str) -> Response:
     response = redirect(request, request.url_for("evaluation_set", set_id=set_id).path)
     flash(request, response, said)
@@ -112,11 +120,12 @@ def to_set(request: Request, set_id: int, said: str) -> Response:
 def problems(request: Request, session: SessionDep, actor: DataReader, set_id: RowId) -> Response:
     """Everything that was skipped, unreadable or missing, by name."""
     row = queries.set_row(session, set_id)
-    path = folders.problems_file(row.id)
+    columns = ("path", "what", "why")
+    path = folders.problems_file(row.id, row.items_sha256)
     if not path.is_file():
         raise NotFound(f"{row.name} was not read yet.", "Its page shows how far it is.")
-    name = f"set-{row.id}-problems.csv"
-    return FileResponse(path, filename=name, media_type="text/csv", headers={"Cache-Control": "private, no-cache"})
+    rows = folders.read_rows(path, columns)
+    return csv_of(f"set-{row.id}-problems.csv", columns, ([one[name] for name in columns] for one in rows))
 
 
 @router.get("/evaluation/sets/{set_id}/items.csv", name="evaluation_set_items")

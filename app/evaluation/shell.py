@@ -11,8 +11,9 @@ from app.accounts.policies import SYSTEM
 from app.db import transaction
 from app.errors import Invalid
 from app.evaluation.policies import TITLES, Precision, Preset, Task
-from app.shell import AsJson, fail, finished, show
-from app.tables import WorkQueue
+from app.following import follow
+from app.shell import AsJson, err, fail, finished, show
+from app.tables import Job, JobState, WorkQueue
 
 Names = list[str] | None
 Confirmed = Annotated[bool, typer.Option("--confirm-licence", help="You know what the licences forbid.")]
@@ -48,9 +49,8 @@ def evaluate(
     with serving.running(WorkQueue.GPU) as own:
         with transaction() as session:
             made, there = _launched(session, sent, models or [], sets or [], snapshots or [], tasks or [])
-        for _, job_id in made:
-            finished(job_id, as_json, own)
-        _tell([id_ for id_, _ in made] + there, as_json)
+        ends = {id_: follow(job_id, err, own, quiet=as_json) for id_, job_id in made}
+        _tell(there, ends, as_json)
 
 
 def _launched(
@@ -82,18 +82,25 @@ def _launched(
     return [(row.id, row.job_id or 0) for row in made], there
 
 
-def _tell(ids: list[int], as_json: bool) -> None:
+def _tell(there: list[int], ends: dict[int, Job], as_json: bool) -> None:
+    """Prints the figures of what is `there` and of the jobs that ended well; exit code 1 when one did not."""
     from app.evaluation import metrics, queries, shown
 
+    failed = {id_: job.error or "It was cancelled." for id_, job in ends.items() if job.state is not JobState.SUCCEEDED}
     facts, lines = [], []
     with transaction() as session:
-        for id_ in ids:
+        for id_ in [one for one in ends if one not in failed] + there:
             found = queries.evaluation(session, id_)
             head = shown.headline(found.row.task, found.row.metrics)
             facts.append({"evaluation": id_, "model": found.encoder.name, "on": found.on, "figures": dict(head)})
             said = ", ".join(f"{metrics.name(key)} {metrics.written(key, figure['value'])}" for key, figure in head)
             lines.append(f"Evaluation {id_}, {found.title}, {TITLES[found.row.task].lower()}: {said}.")
-    show({"evaluations": facts}, as_json, "\n".join(lines))
+        for id_, why in failed.items():
+            found = queries.evaluation(session, id_)
+            lines.append(f"Evaluation {id_}, {found.title}, {TITLES[found.row.task].lower()} has no figures: {why}")
+    show({"evaluations": facts, "failed": failed}, as_json, "\n".join(lines))
+    if failed:
+        raise SystemExit(1)
 
 
 def _replay(passport: Path, root: Path | None, weights: Path | None, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.evaluation import folders, metrics, passport, pools
+from app.evaluation.planning import forbidden
 from app.evaluation.policies import RANKS, Task, command
 from app.evaluation.queries import Shown
 
@@ -29,7 +30,8 @@ def headline(task: Task, figures: dict[str, Any]) -> list[tuple[str, dict[str, f
 
 def command_of(found: Shown) -> str:
     on = str(found.snapshot.number) if found.snapshot else found.on
-    return command(found.encoder.name, on, found.row.task, found.row.settings)
+    confirmed = any(forbidden(found.encoder, found.set))
+    return command(found.encoder.name, on, found.row.task, found.row.settings, confirmed=confirmed)
 
 
 @dataclass(frozen=True)

@@ -273,6 +273,7 @@ ACTS: Mapping[str, Act] = {
     "evaluation_set.registered": Act("registered {}", EVALUATION, _counts("folder")),
     "evaluation_set.read_again": Act("asked for {} to be read again", EVALUATION),
     "evaluation_set.read": Act("read {}", EVALUATION, _counts("pictures", "skipped", "differences")),
+    "evaluation_set.deleted": Act("deleted {}", EVALUATION, _counts("set")),
     "evaluation_set.accepted": Act("said to use {} though its counts differ", EVALUATION, _counts("differences")),
     "wording.added": Act("wrote {}", EVALUATION, _counts("layout", "version")),
     "evaluation.launched": Act("launched {} and what came with it", EVALUATION, _counts("evaluations")),
@@ -326,7 +327,11 @@ SUBJECTS: Mapping[str, Callable[[Entry], Link]] = {
     "endpoint": lambda e: Link(e.subject_id, "endpoints"),
     "prompt": lambda e: Link(f"version {e.subject_id} of the prompt", "prompts"),
     "trial": lambda e: Link(f"trial {e.subject_id}", "trial", {"trial_id": e.subject_id}),
-    "evaluation_set": lambda e: Link(f"evaluation set {e.subject_id}", "evaluation_set", {"set_id": e.subject_id}),
+    "evaluation_set": lambda e: Link(
+        f"evaluation set {e.subject_id}",
+        "" if e.act == "evaluation_set.deleted" else "evaluation_set",
+        {"set_id": e.subject_id},
+    ),
     "wording": lambda e: Link(f"wording {e.subject_id}", "wording", {"wording_id": e.subject_id}),
     "evaluation": lambda e: Link(
         f"evaluation {e.subject_id}",

@@ -1,5 +1,6 @@
-"""Features that are kept go with their model, or when an admin says so; nothing else goes with them."""
+"""Features are kept by what a picture is; they go with their model, or when an admin says so."""
 
+import shutil
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,9 +15,14 @@ from app.accounts.policies import SYSTEM
 from app.db import transaction
 from app.encoders import actions as encoders
 from app.evaluation import folders
+from app.evaluation.policies import Task
 from app.tables import Event, JobState, WorkQueue
 from tests.encoders.models import SECOND, TINY_CLIP, register, run
+from tests.evaluation.fixtures import arrays
+from tests.evaluation.fixtures.pictures import save, tissue
 from tests.evaluation.made import make_evaluation, make_set
+from tests.evaluation.test_evaluate_job import evaluated, predictions, read, read_again
+from tests.evaluation.test_what_is_measured import EACH, fill
 from tests.factories import make_encoder
 from tests.web_client import SignIn
 from workers.evaluating.features import cache_name, features
@@ -40,6 +46,32 @@ def keep(network: Encoder, checksum: str) -> int:
     rows = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     cache = folders.features_folder() / cache_name(network, checksum, "set")
     return features(network, [("a", lambda: Image.fromarray(rows))], cache=cache).made
+
+
+def test_a_picture_that_is_there_is_not_made_again_whatever_joins_its_set_or_how_it_is_called(roots: Path) -> None:
+    fill(roots / "one", 0)
+    set_id, encoder = read("one"), register(TINY_CLIP)
+    before = predictions(evaluated(encoder, set_id, Task.ZERO_SHOT))
+    pale = roots / "one" / "test" / "pale"
+    save(tissue(0, 999, (40, 40)), pale / "new.png")
+    (pale / "000.png").rename(pale / "renamed.png")
+    shutil.copy(pale / "001.png", pale / "copy.png")
+    read_again(set_id)
+    found = evaluated(encoder, set_id, Task.ZERO_SHOT)
+    metrics = found.row.metrics
+    assert (metrics["made"], metrics["from_cache"], metrics["n"]) == (1, 2 * EACH, 2 * EACH + 2)
+    after = {row["item"]: row["scores"] for row in predictions(found)}
+    now = {"test/pale/000.png": "test/pale/renamed.png", "test/pale/001.png": "test/pale/copy.png"}
+    assert all(after[now.get(str(row["item"]), row["item"])] == row["scores"] for row in before)
+
+
+def test_pictures_that_lie_in_one_file_are_told_apart_by_their_places_in_it(roots: Path) -> None:
+    arrays.clip_benchmark(roots / "tars")  # the first shards of both splits are the same file
+    set_id, encoder = read("tars"), register(TINY_CLIP)
+    first = evaluated(encoder, set_id, Task.LINEAR_PROBE)
+    assert (first.row.metrics["n"], first.row.metrics["trained_on"], first.row.metrics["made"]) == (12, 6, 12)
+    assert len({tuple(row["scores"]) for row in predictions(first)}) == 12
+    assert evaluated(encoder, set_id, Task.ZERO_SHOT).row.metrics["made"] == 0
 
 
 def test_the_features_of_a_models_weights_are_found_by_their_checksum(network: Encoder) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.accounts.policies import SYSTEM
 from app.errors import Invalid
-from app.evaluation import actions, queries
+from app.evaluation import actions, queries, shown
 from app.evaluation.planning import Wish, plan
 from app.evaluation.policies import Precision, Preset, Settings, Task, command, fingerprint, stored
 from app.tables import EncoderKind, Evaluation, EvaluationSet, Event, Job, JobState
@@ -175,6 +175,18 @@ def test_what_can_not_be_meant_is_refused_and_starts_nothing(
     assert count(session, Evaluation) == 0
 
 
+def test_a_setting_that_can_not_be_taken_loses_nothing_of_what_was_ticked_and_typed(
+    session: Session, kather: EvaluationSet, sign_in: SignIn
+) -> None:
+    encoder = make_encoder(session)
+    form = {"model": str(encoder.id), "set": str(kather.id), "task": "few_shot", "seeds": "99", "seed": "7"}
+    page = sign_in("elm").post("/evaluation/new", data=form).text
+    assert "Give a whole number from 1 to 50." in page
+    assert all(f'name="{name}" value="{form[name]}" checked' in page for name in ("model", "set", "task"))
+    assert 'value="99"' in page
+    assert 'value="7"' in page
+
+
 def test_readers_start_nothing(session: Session, kather: EvaluationSet, sign_in: SignIn) -> None:
     fir = sign_in("fir")
     assert fir.get("/evaluation/new").status_code == 403
@@ -188,6 +200,15 @@ def test_the_command_on_the_page_says_all_that_changes_the_number() -> None:
         "ipath evaluate --model 'ip-clip v0007' --set Kather --task few-shot --variant leak-safe "
         "--seeds 3 --precision fp32 --seed 7 --k 1 --k 16"
     )
+
+
+def test_the_command_says_that_one_knows_what_a_licence_forbids(session: Session, kather: EvaluationSet) -> None:
+    encoder, bach = make_encoder(session), make_set(session, "BACH", "bach")
+    ends = [
+        shown.command_of(queries.evaluation(session, make_evaluation(session, encoder, one).id)).split()[-1]
+        for one in (bach, kather)
+    ]
+    assert ends == ["--confirm-licence", "0"]
 
 
 def test_a_name_on_the_page_can_be_no_command_of_the_shell() -> None:

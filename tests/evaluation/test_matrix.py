@@ -1,5 +1,8 @@
 """The matrix: only what is comparable stands in one column, and what differs by more than chance is told apart."""
 
+import csv
+import io
+
 import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session
@@ -7,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from app import jobs
 from app.evaluation import catalogue, literature, matrix, metrics, queries
-from app.evaluation.policies import BOOTSTRAP, Task
+from app.evaluation.policies import BOOTSTRAP, UNTESTED, Task
 from app.tables import Evaluation, JobState, WorkQueue
 from tests.evaluation.made import figures, make_evaluation, make_set
 from tests.factories import make_encoder
@@ -36,6 +39,15 @@ def test_evaluations_under_another_wording_stand_in_another_column(session: Sess
     newest = table(session)
     assert [column.protocol for column in newest.columns] == ["as published, wording 1, bf16"]
     assert [row.encoder_id for row in newest.rows] == [other.id]
+
+
+def test_a_protocol_that_only_failed_takes_no_place_from_one_with_figures(session: Session) -> None:
+    on, encoder = make_set(session), make_encoder(session)
+    failed = make_evaluation(session, encoder, on, metrics={}, precision="bf16")
+    assert [column.key for column in table(session).columns] == [failed.settings_sha256]
+    measured = make_evaluation(session, encoder, on)
+    make_evaluation(session, encoder, on, metrics={}, seed=1)
+    assert [column.key for column in table(session).columns] == [measured.settings_sha256]
 
 
 def test_the_best_of_a_column_is_outlined_and_the_lowest_error_is_the_best(session: Session) -> None:
@@ -155,6 +167,57 @@ def test_figures_are_written_with_what_they_are() -> None:
     assert metrics.written("macro_f1", 0.694) == "0.694"
     assert metrics.written("text_to_image.median_rank.strict", 14) == "14.0"
     assert metrics.written("auroc", None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("text_to_image.r1.strict", 1 / 5_000, "0.02"),
+        ("image_to_text.r1.group_aware", 1 / 200_000, "0.0005"),
+        ("text_to_image.r10.strict", 1 / 3, "33.33"),
+        ("accuracy", 1 / 9, "11.1"),
+        ("kappa", 0.0, "0.000"),
+        ("median_rank", None, "–"),
+    ],
+)
+def test_chance_is_written_with_as_many_digits_as_tell_it_from_0(key: str, value: float | None, said: str) -> None:
+    assert metrics.chance(key, value) == said
+
+
+@pytest.mark.parametrize(("how", "count"), [("strict", 7), ("group_aware", 20)])
+def test_a_strict_search_is_among_the_pairs_that_were_drawn_alone(
+    session: Session, sign_in: SignIn, how: str, count: int
+) -> None:
+    metric = f"text_to_image.r1.{how}"
+    of = {"figures": {metric: {"value": 0.4, "low": 0.3, "high": 0.5}}, "chance": {metric: 1 / count}, "strict_n": 7}
+    make_evaluation(session, make_encoder(session), make_set(session), Task.RETRIEVAL, figures(0.4) | of, splits=())
+    client, query = sign_in("fir"), f"?task=retrieval&metric={metric}"
+    for url in ("/evaluation", "/evaluation/report"):
+        assert f">n = {count}</small>" in client.get(url + query).text
+    (row,) = csv.DictReader(io.StringIO(client.get("/evaluation/report.csv" + query).text))
+    assert row["n"] == str(count)
+    assert f"$n$ = {count} " in client.get("/evaluation/report.tex" + query).text
+
+
+def test_a_figure_that_is_not_compared_says_so(session: Session, sign_in: SignIn) -> None:
+    on, base, other = make_set(session), make_encoder(session), make_encoder(session)
+    compared(session, make_evaluation(session, other, on), make_evaluation(session, base, on), p=0.01)
+    client, dash = sign_in("fir"), '<small class="muted" title="Not compared">–</small>'
+    page = client.get(f"/evaluation?metric=ece&baseline={base.id}").text
+    assert page.count(dash) == 1, "beside the other model, and not beside the baseline itself"
+    assert UNTESTED in page
+    assert UNTESTED in client.get(f"/evaluation/report?task=zero_shot&metric=ece&baseline={base.id}").text
+    for query in (f"?baseline={base.id}", "?metric=ece"):
+        page = client.get("/evaluation" + query).text
+        assert dash not in page
+        assert UNTESTED not in page
+
+
+def test_to_compare_with_nothing_leaves_the_rest_as_it_was_chosen(session: Session, sign_in: SignIn) -> None:
+    make_evaluation(session, make_encoder(session), make_set(session), Task.LINEAR_PROBE)
+    page = sign_in("fir").get("/evaluation?task=linear_probe&metric=macro_f1&baseline=&protocols=all").text
+    assert "Macro F1 by model and set" in page
+    assert '<option value="all" selected>' in page
 
 
 def test_every_task_has_a_usual_figure_that_its_menu_holds() -> None:

@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from workers.evaluating.metrics import Codes, Figures, Probabilities, figures, of_confusion, statistic
+from workers.outcome import by_guessing
 
 NAMES = ["benign", "atypical", "malignant"]
 
@@ -45,6 +46,15 @@ def test_a_case_computed_by_hand() -> None:
     assert (benign.recall, benign.precision) == (pytest.approx(2 / 3, abs=1e-6), 1)
     assert (atypical.recall, atypical.precision, atypical.f1) == (0.5, 0.5, 0.5)
     assert (malignant.recall, malignant.precision) == (1, 0.5)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.07, 0.03), (0.6, 0.4, 0.0)])
+def test_chance_is_what_guessing_gives(shares: tuple[float, ...]) -> None:
+    rng, names = np.random.default_rng(3), [str(place) for place in range(len(shares))]
+    truth = np.repeat(np.arange(len(shares)), [round(200_000 * share) for share in shares])
+    found = figures(truth, rng.integers(0, len(shares), len(truth)), names, ordered=True)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "kappa", "quadratic_kappa"):
+        assert by_guessing(found)[name] == pytest.approx(found.values[name], abs=0.005)
 
 
 def test_scores_of_two_classes_computed_by_hand() -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.evaluation import reports
 from app.evaluation.policies import MCNEMAR, SIGN_FLIP, Task
+from app.tables import Snapshot
 from tests.evaluation.made import figures, make_evaluation, make_set, make_wording
 from tests.factories import make_encoder
 from tests.web_client import SignIn
@@ -94,21 +95,58 @@ def test_a_set_that_is_not_as_published_is_marked_in_every_form_of_the_report(
     assert caption.endswith("interval. Kather (as published, wording 1): not as published.")
 
 
-def test_the_model_that_others_are_compared_with_is_chosen_on_the_report(
+def test_the_report_of_what_the_matrix_shows_is_a_link_away_and_its_choices_can_be_changed(
     measured: tuple[int, int], sign_in: SignIn
 ) -> None:
     client = sign_in("fir")
-    page = client.get(f"/evaluation/report?baseline={measured[0]}&task=zero_shot").text
-    assert re.search(rf'<option value="{measured[0]}" selected>CLIP_B/32 &amp; more</option>', page)
-    assert '<input type="hidden" name="task" value="zero_shot">' in page
-    assert 'name="task"' not in client.get("/evaluation/report").text
+    query = f"?task=zero_shot&metric=weighted_f1&baseline={measured[0]}&protocols=all"
+    (link,) = re.findall(r'href="(/evaluation/report\?[^"]*)"', client.get("/evaluation" + query).text)
+    page = client.get(link.replace("&amp;", "&")).text
+    assert "Zero-shot: Weighted F1" in page
+    chosen = re.findall(r'<option value="([^"]*)" selected>', page)
+    assert chosen == ["zero_shot", "weighted_f1", str(measured[0]), "all"]
+    assert "Zero-shot: Cohen’s κ" in client.get("/evaluation/report" + query.replace("weighted_f1", "kappa")).text
 
 
-@pytest.mark.parametrize("evil", ["\\input{/etc/passwd}", "50% $x^2$ #1 ~a_b&c {d}", "a\x07b\nc", "<>"])
-def test_no_name_can_be_a_command_of_latex(evil: str) -> None:
+def test_without_a_task_the_report_has_each_by_its_usual_figure(measured: tuple[int, int], sign_in: SignIn) -> None:
+    page = sign_in("fir").get("/evaluation/report?task=&metric=&baseline=&protocols=newest").text
+    assert "Zero-shot: Accuracy" in page
+    assert "Linear probe: Balanced accuracy" in page
+    assert 'name="metric"' not in page
+
+
+def test_data_are_the_sets_with_their_pictures_and_the_snapshots_with_their_pairs(
+    session: Session, sign_in: SignIn
+) -> None:
+    counts = {"train": 4_000, "val": 300, "test": 500, "reserve": 20}
+    snapshot = Snapshot(number=7, seed=1, event_position=0, report={"counts": counts})
+    session.add(snapshot)
+    session.flush()
+    make_evaluation(session, make_encoder(session), snapshot, Task.RETRIEVAL, figures(0.4), splits=("val", "test"))
+    make_evaluation(session, make_encoder(session), make_set(session))
+    (data,) = re.findall(r'id="da">.*?</section>', sign_in("fir").get("/evaluation/report").text, re.DOTALL)
+    rows = re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td><td class="r">(.*?)</td>', data)
+    assert rows == [
+        ("v0007", "val + test", "train 4,000, val 300, test 500", "–"),
+        ("Kather", "as published", "train 40, test 20", "2"),
+    ]
+
+
+EVIL = ["\\input{/etc/passwd}", "50% $x^2$ #1 ~a_b&c {d}", "a\x07b\nc", "<>|", "[2pt] *best", "病理 κ"]
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_no_name_can_be_a_command_of_latex_or_a_letter_that_pdflatex_lacks(evil: str) -> None:
     said = reports.escaped(evil)
-    known = r"\\text(backslash|asciitilde|asciicircum|less|greater)\{\}|\\[{}$&#%_]"
-    assert not re.search(r"[\\{}$&#%_~^<>\x00-\x1f]", re.sub(known, "", said))
+    known = r"\\text(backslash|asciitilde|asciicircum|less|greater|bar)\{\}|\\[{}$&#%_]|\{[\[*]\}|\$\\kappa\$"
+    left = re.sub(known, "", said)
+    assert not re.search(r"[\\{}$&#%_~^<>|\[*\x00-\x1f]", left)
+    assert left.isascii()
+
+
+def test_signs_of_figures_are_set_as_mathematics_and_other_letters_by_their_code() -> None:
+    assert reports.escaped("Cohen’s κ, 400× \N{MINUS SIGN}1, Müller") == r"Cohen’s $\kappa$, 400$\times$ $-$1, Müller"
+    assert reports.escaped("病理") == "(U+75C5)(U+7406)"
 
 
 def test_an_empty_report_says_what_is_missing(sign_in: SignIn) -> None:

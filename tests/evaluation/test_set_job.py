@@ -88,9 +88,30 @@ def test_a_picture_that_cannot_be_decoded_is_named_and_left_out(roots: Path) -> 
     assert f"CRC-VAL-HE-7K/TUM/{broken.name}" in named
     assert "CRC-VAL-HE-7K/notes.txt" in named
     assert report["skipped"]["count"] == len(named)
-    said = folders.problems_file(set_id).read_text()
-    assert broken.name in said
-    assert "notes.txt" in said
+    problems = {row["path"]: row["what"] for row in problems_of(set_id)}
+    assert problems[f"CRC-VAL-HE-7K/TUM/{broken.name}"] == "unreadable"
+    assert problems["CRC-VAL-HE-7K/notes.txt"] == "skipped"
+
+
+def problems_of(set_id: int) -> list[dict[str, str]]:
+    return list(folders.read_rows(folders.problems_file(set_id, row_of(set_id).items_sha256)))
+
+
+def test_each_reading_keeps_what_was_wrong_with_it(roots: Path) -> None:
+    files.folders(roots / "mine")
+    broken = roots / "mine" / "test" / "dog" / "0.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:100])
+    set_id, job = registered("mine")
+    run(job)
+    first = row_of(set_id).items_sha256
+    broken.write_bytes(whole)
+    with transaction() as session:
+        again_job = actions.read_again(session, SYSTEM, set_id)
+    run(again_job)
+    assert problems_of(set_id) == []
+    (kept,) = folders.read_rows(folders.problems_file(set_id, first))
+    assert (kept["path"], kept["what"]) == ("test/dog/0.png", "unreadable")
 
 
 def test_a_folder_in_which_no_picture_can_be_read_says_why(roots: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from app.accounts.policies import SYSTEM
 from app.db import transaction
-from app.evaluation import actions, folders, passport, shown
+from app.evaluation import actions, folders, matrix, passport, queries, reports, shown
 from app.evaluation.policies import Task
 from app.evaluation.queries import Shown
 from app.tables import JobState
@@ -103,6 +103,44 @@ def test_a_replay_says_which_training_pictures_are_others(roots: Path) -> None:
     fill(roots / "one", 700, "train", each=2)
     (said,) = replayed(found, roots / "one")["differences"]
     assert said.startswith("4 of the 12 items learned from have other files here: ")
+
+
+def skipped_of(found: Shown) -> list[str]:
+    """The items that an evaluation names as skipped: alike on its page, in its passport and in its CSV."""
+    on_page = [name for name, _ in found.row.metrics["skipped"]]
+    given = passport.from_bytes(folders.passport_file(found.row.id).read_bytes())
+    assert [name for name, _ in given.skipped] == on_page
+    assert [row[0] for row in shown.items(found) if row[-1]] == on_page
+    assert found.row.metrics["skipped_count"] == len(on_page)
+    return on_page
+
+
+def test_a_picture_that_could_not_be_read_with_its_set_is_skipped_by_name_wherever_the_evaluation_is_told(
+    roots: Path,
+) -> None:
+    fill(roots / "one", 0)
+    cut = roots / "one" / "test" / "pale" / "003.png"
+    cut.write_bytes(cut.read_bytes()[:200])
+    found = evaluated(register(TINY_CLIP), read("one"), Task.ZERO_SHOT)
+    assert found.row.metrics["n"] == 2 * EACH - 1
+    assert skipped_of(found) == ["test/pale/003.png"]
+    with transaction() as session:
+        measured = queries.measured(session, Task.ZERO_SHOT, "accuracy", None)
+    limits = reports.make([matrix.build(Task.ZERO_SHOT, "accuracy", measured)], [found]).limits
+    assert f"one: 1 item was skipped for {found.encoder.name}." in limits
+
+
+def test_what_labels_name_and_is_not_there_is_skipped_and_a_file_that_is_no_item_is_not(roots: Path) -> None:
+    listed = roots / "listed"
+    for number in (0, 1, 3, 4):
+        save(tissue(number, number, (40, 40)), listed / f"{number}.png")
+    (listed / "0.png").write_bytes(b"no picture")
+    (listed / "notes.txt").write_text("no item")
+    rows = [f"{number}.png,{('pale', 'dense')[number % 2]}" for number in range(6)]
+    (listed / "labels.csv").write_text("\n".join(["image,label", *rows]))
+    found = evaluated(register(TINY_CLIP), read("listed"), Task.ZERO_SHOT)
+    assert found.row.metrics["n"] == 3
+    assert sorted(skipped_of(found)) == ["0.png", "2.png", "5.png"]
 
 
 def test_every_skipped_item_is_in_the_csv(roots: Path) -> None:

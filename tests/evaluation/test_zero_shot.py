@@ -48,21 +48,21 @@ def test_a_class_is_the_mean_of_its_prompts_and_has_length_one(tiny: Encoder) ->
 
 
 def test_scores_are_those_of_clip_benchmarks_method(tiny: Encoder) -> None:
-    """Its classifier and logits, written again from its description: torch, column by column, ×100."""
+    """Its classifier and logits, written again from its description: torch in double, column by column, ×100."""
     images = pictures(40)
     columns = []
     for names in PROMPTS.names:
         texts = [t.replace("{c}", "{}").replace("{}", name) for name in names for t in TEMPLATES]
         assert tiny.text_tower is not None
         with torch.inference_mode():
-            rows = torch.nn.functional.normalize(tiny.text_tower(texts).float(), dim=-1)
+            rows = torch.nn.functional.normalize(tiny.text_tower(texts).double(), dim=-1)
         mean = rows.mean(dim=0)
         columns.append(mean / mean.norm())
-    unit = torch.nn.functional.normalize(torch.from_numpy(images), dim=-1)
+    unit = torch.nn.functional.normalize(torch.from_numpy(images).double(), dim=-1)
     logits = 100.0 * unit @ torch.stack(columns, dim=1)
     found = answer(images, embed(tiny, PROMPTS).ensemble, None)
     np.testing.assert_array_equal(found.predicted, logits.argmax(dim=1).numpy())
-    np.testing.assert_allclose(found.probabilities, logits.softmax(dim=1).numpy(), atol=1e-5)
+    np.testing.assert_allclose(found.probabilities, logits.softmax(dim=1).numpy(), rtol=0, atol=1e-6)
     assert (found.logit_scale, found.scale_from) == (100, "100")
 
 

@@ -1,6 +1,7 @@
 """Runs of the product: rows, snapshots of drawn pairs, and the job that trains them, as a worker runs it."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,14 +25,15 @@ from tests.training.shards import QUICK, pair
 from workers import main as worker
 
 
-def accept_pairs(session: Session, count: int, authors: int) -> list[int]:
-    """Accepted pairs with the pictures and captions of `pair`, spread over so many authors."""
+def accept_pairs(
+    session: Session, count: int, authors: int, pair: Callable[[int], tuple[bytes, str]] = pair
+) -> list[int]:
+    """Accepted pairs with the pictures (64 px) and captions of `pair`, spread over so many authors."""
     actor = make_person(session, f"alder{uuid4().hex[:8]}")
-    return [_accepted(session, actor, number, f"drawer_{number % authors}") for number in range(count)]
+    return [_accepted(session, actor, number, f"drawer_{number % authors}", *pair(number)) for number in range(count)]
 
 
-def _accepted(session: Session, actor: Actor, number: int, author: str) -> int:
-    data, caption = pair(number)
+def _accepted(session: Session, actor: Actor, number: int, author: str, data: bytes, caption: str) -> int:
     made = make_candidate(session, caption=caption, author=author)
     sha256 = blobs().put(_different(data, number))
     stored = session.get_one(Image, made.image_id)

@@ -194,14 +194,14 @@ def statistic(
     at_cell = csr_array((np.ones(len(cells)), (np.arange(len(cells)), places)), shape=(len(cells), len(used)))
     scores = None if _why_not(probabilities) else probabilities
     areas = {} if scores is None else _areas(truth, scores)
-    errors = {} if scores is None else _errors(truth, predicted, scores)
+    errors = None if scores is None else errors_of(truth, predicted, scores)
 
     def of(weights: Weights) -> dict[str, Any]:
         confusion = np.zeros((*weights.shape[:-1], count * count))
         confusion[..., used] = weights @ at_cell
         found = of_confusion(confusion.reshape(*weights.shape[:-1], count, count), ordered=ordered)
         found |= {name: _mean([area(weights) for area in some]) for name, some in areas.items()}
-        return found | {name: error(weights) for name, error in errors.items()}
+        return found | (errors(weights) if errors else {})
 
     return of
 
@@ -248,16 +248,16 @@ def _areas(truth: Codes, probabilities: Probabilities) -> dict[str, list[Callabl
     return {"auroc_ovo": of_pairs, "auroc_ovr": [area(truth == c, probabilities[:, c]) for c in present]}
 
 
-def _errors(truth: Codes, predicted: Codes, probabilities: Probabilities) -> dict[str, Callable[[Weights], Any]]:
+def errors_of(truth: Codes, predicted: Codes, probabilities: Probabilities) -> Statistic:
     """ECE over equal-width bins, and Brier; the equally filled bins are other ones in each draw, and left out."""
     sure = np.asarray(probabilities[np.arange(len(truth)), predicted], np.float64)
     apart = (predicted == truth) - sure
     in_bin = csr_array((apart, (np.arange(len(truth)), equal_width(sure))), shape=(len(truth), BINS))
     exact = _exact(probabilities)
     squares = ((exact - np.eye(exact.shape[1])[truth]) ** 2).sum(axis=1) / (2 if exact.shape[1] == 2 else 1)
-    return {
-        "ece": lambda weights: np.abs(weights @ in_bin).sum(axis=-1) / weights.sum(axis=-1),
-        "brier": lambda weights: weights @ squares / weights.sum(axis=-1),
+    return lambda weights: {
+        "ece": np.abs(weights @ in_bin).sum(axis=-1) / weights.sum(axis=-1),
+        "brier": weights @ squares / weights.sum(axis=-1),
     }
 
 

@@ -159,4 +159,4 @@ def cosines_of(units: Vectors, classes: Vectors) -> NDArray[np.float32]:
 
 
 def _means(classes: Sequence[Vectors]) -> Vectors:
-    return l2_normalised(np.stack([vectors.mean(axis=(0, 1)) for vectors in classes]))
+    return l2_normalised(np.stack([vectors.mean(axis=(0, 1), dtype=np.float64) for vectors in classes]))

@@ -32,9 +32,9 @@ class Recognised:
     """A folder in one layout.
 
     `classes` are the keys in the catalogue's order. `variants` are the splits by name. `skipped` is (path or id, why)
-    of every file that is no item, `missing` what labels name and the folder lacks, `warnings` the known traps that
-    apply. `differences` say where counts are not those of the published set: evaluate only when told to go on.
-    `templates` are a wording that the set brings.
+    of every file that is no item, `unread` those of them that stand where the set has one, `missing` what labels name
+    and the folder lacks, `warnings` the known traps that apply. `differences` say where counts are not those of the
+    published set: evaluate only when told to go on. `templates` are a wording that the set brings.
     """
 
     layout: str
@@ -44,6 +44,7 @@ class Recognised:
     variants: dict[str, list[Item]]
     default_variant: str
     skipped: list[tuple[str, str]]
+    unread: list[tuple[str, str]]
     missing: list[str]
     warnings: list[str]
     differences: list[str]
@@ -96,7 +97,7 @@ def verify(
     start: int = 0,
     broken: dict[str, str] | None = None,
 ) -> Recognised:
-    """Decodes each picture once in full; those that can't be are moved to `skipped`, with why.
+    """Decodes each picture once in full; those that can't be are moved to `skipped` and `unread`, with why.
 
     Then adds the splits that need the pictures (LC25000's groups of copies). `progress` is told (done, total) about
     every 256 pictures, and may raise to stop. Counts are compared again. One that was stopped goes on behind its first
@@ -124,6 +125,7 @@ def verify(
         recognised,
         variants=variants,
         skipped=recognised.skipped + sorted(broken.items()),
+        unread=recognised.unread + sorted(broken.items()),
         differences=_differences(recognised.layout, recognised.classes, variants),
     )
 
@@ -170,6 +172,7 @@ def _recognised(folder: Folder, layout: str, found: Found) -> Recognised:
         variants=found.variants,
         default_variant=default,
         skipped=folder.skipped,
+        unread=list(dict.fromkeys(folder.unread)),
         missing=[reading.printable(name)[: reading.REASON] for name in found.missing],
         warnings=[*found.warnings, *([] if known.of_pairs else _no_test(found.variants[default])), *known.traps],
         differences=_differences(layout, classes, found.variants),

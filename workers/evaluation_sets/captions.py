@@ -8,7 +8,9 @@ COLUMNS = (("image", "caption"), ("images", "captions"))  # PLIP's tables, such 
 
 
 def looks_like(folder: Folder) -> bool:
-    return bool(_tables(folder))
+    """With a table of labels too, it is a set of classes."""
+    has_labels = any(table.fits(folder, name, table.NEEDED) for name in table.tables_of(folder))
+    return bool(_tables(folder)) and not has_labels
 
 
 def read(folder: Folder) -> Found:

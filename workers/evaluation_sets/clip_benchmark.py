@@ -32,6 +32,7 @@ NAMES, TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
 PICTURES = ("jpg", "jpeg", "png", "webp", "tif", "tiff")
 MOST_BYTES = 100_000_000  # of one member
 MOST_LABEL = 1_000
+NO_LABEL = "it has a caption and no .cls"
 LONGEST = 4_000  # letters of an item's id; a passport holds no longer ones
 
 
@@ -53,6 +54,11 @@ def read(folder: Folder) -> Found:
     for done, (name, split) in enumerate(shards, start=1):
         found.variants["as published"] += _items(folder, name, split, classes)
         folder.tell(done, len(shards))
+    if not found.variants["as published"] and any(why == NO_LABEL for _, why in folder.skipped):
+        raise NotRecognised(
+            "The tars hold captions (.txt) and no labels (.cls): of WebDatasets, only those for classification are "
+            "read. Unpack the pictures, and put them beside a CSV with the columns image and caption."
+        )
     found.missing = _missing(folder)
     worded = [line.replace("{c}", "{}") for name in folder.called(TEMPLATES)[:1] for line in labels.lines(folder, name)]
     found.templates = [line for line in worded if line.count("{}") == 1 and line.isprintable()]
@@ -78,16 +84,16 @@ def _items(folder: Folder, shard: str, split: str, classes: list[str]) -> list[I
     try:
         members = _index(Version.of(path))
     except (tarfile.TarError, ValueError, OSError) as error:  # hostile headers get through to int() and seek()
-        folder.skip(shard, f"it is no tar, or a packed one ({error})")
+        folder.skip(shard, f"it is no tar, or a packed one ({error})", is_item=True)
         return []
     made, samples = [], _samples(members)
     for key, parts in samples.items():
         picture = next((parts[kind] for kind in PICTURES if kind in parts), None)
         shown = printable(f"{shard}#{picture or key}")
         if picture is None:
-            folder.skip(shown, "it holds no picture")
+            folder.skip(shown, "it holds no picture", is_item=True)
         elif "cls" not in parts:
-            folder.skip(shown, "it has no .cls")
+            folder.skip(shown, NO_LABEL if "txt" in parts else "it has no .cls")
         elif members[parts["cls"]].size > MOST_LABEL:
             folder.skip(shown, f"its .cls has more than {MOST_LABEL:,} bytes, which no label has")
         elif shown != f"{shard}#{picture}" or len(shown) > LONGEST:

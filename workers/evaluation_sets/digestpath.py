@@ -71,7 +71,7 @@ def _of_picture(folder: Folder, name: str, found: Found) -> list[Patch]:
         picture = decode(folder.path(name))
         grey = decode(folder.path(mask)).convert("L") if mask else None
     except Unreadable as error:
-        folder.skip(name, f"it or its mask: {error}")
+        folder.skip(name, f"it or its mask: {error}", is_item=True)
         return []
     return list(patches(picture, grey))
 

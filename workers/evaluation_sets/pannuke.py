@@ -51,7 +51,7 @@ def read(folder: Folder) -> Found:
         if done % CHUNK == 0:
             folder.tell(done, total)
         if (counts := nuclei(mask)) is None:
-            folder.skip(item_id, "its mask holds numbers that are no ids")
+            folder.skip(item_id, "its mask holds numbers that are no ids", is_item=True)
             continue
         labels = [_label(count) if has_cells else None for count, has_cells in counts]
         for kept, label in zip((wrapped, exact), labels, strict=True):

@@ -72,12 +72,14 @@ class Found:
 class Folder:
     """The regular files below `root`, sorted by name; links and names that are no Unicode are in `skipped`.
 
-    Readers that take long `tell` (done, total) on the way.
+    `unread` are those of `skipped` that stand where the set has an item. Readers that take long `tell` (done, total)
+    on the way.
     """
 
     root: Path
     tell: Progress
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
 
     @cached_property
     def files(self) -> list[str]:
@@ -116,8 +118,10 @@ class Folder:
         fits = [other for end, other in ends if end == best]
         return fits[0] if len(fits) == 1 else None
 
-    def skip(self, name: str, why: str) -> None:
+    def skip(self, name: str, why: str, *, is_item: bool = False) -> None:
         self.skipped.append((name, printable(why)[:REASON]))
+        if is_item:
+            self.unread.append(self.skipped[-1])
 
     def path(self, name: str) -> Path:
         """Of one of `files`, which are below the root by the way they were found."""
@@ -131,7 +135,7 @@ class Folder:
         """Those that begin as a picture does; the others are skipped."""
         for name in names:
             if why := self._no_picture(name):
-                self.skip(name, why)
+                self.skip(name, why, is_item=True)
             else:
                 yield name
 

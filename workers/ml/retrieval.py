@@ -57,7 +57,8 @@ def retrieval(
 
     `grouped` ranks all pairs, with every item that shares a label as a positive; `strict` only pairs drawn by `seed`
     so that no two share a label, 1:1. Each holds both directions with R@k, `median_rank`, `mrr`, 95 % `intervals` by
-    author (bootstrap, n = 1,000), `pool`, and the `chance` of each R@k. Raises ValueError without pairs.
+    author (bootstrap, n = 1,000), `pool`, and the `chance` of each R@k, and of the others where each query has one
+    positive. Raises ValueError without pairs.
     """
     if not len(images) == len(texts) == len(labels) == len(authors) > 0:
         raise ValueError("Retrieval needs as many pictures as captions, labels and authors, and at least one.")
@@ -128,7 +129,7 @@ def figures(found: Ranks, authors: Sequence[Hashable], ks: Sequence[int] = KS, s
         "intervals": {name: None if pair is None else [pair.low, pair.high] for name, pair in between.items()},
         "queries": int(has.sum()),
         "pool": found.pool,
-        "chance": {f"R@{k}": _chance(found.positives[has], found.pool, k) for k in ks},
+        "chance": {f"R@{k}": _chance(found.positives[has], found.pool, k) for k in ks} | _of_one(found),
     }
 
 
@@ -190,6 +191,14 @@ class _Counts:
         others = np.maximum(self.not_below - self.above - level, 0)
         rank = np.where(positives > 0, 1 + self.above + others / (level + 1), np.nan)
         return Ranks(rank, np.asarray(positives, np.int64), pool)
+
+
+def _of_one(found: Ranks) -> dict[str, float]:
+    """MRR and median rank by chance where each query has one positive: any rank is as likely as another."""
+    if (found.positives > 1).any():
+        return {}
+    places = np.arange(1, found.pool + 1)
+    return {"mrr": float((1 / places).mean()), "median_rank": float(np.median(places))}
 
 
 def _chance(positives: Counts, pool: int, k: int) -> float:
