@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,9 +33,10 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that start processes come first: they take longest, and no core should wait for one of them at the end."""
+    """Files that start processes come first, then those of many tests: no core should wait for one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("process")}
-    items.sort(key=lambda item: item.path not in slow)
+    many = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in slow, -many[item.path]))
 
 
 @pytest.fixture(scope="session", autouse=True)

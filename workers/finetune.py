@@ -212,7 +212,7 @@ def trained(job: RunningJob, plan: Plan, watch: Watch) -> None:
             code = trainer.code  # first: what it wrote before it ended is then read for certain
             if time.monotonic() >= next_look:
                 _refuse_withdrawn(plan)
-                memory, on_gpu = trainer.memory(), _gpu_memory(plan)
+                memory, on_gpu = trainer.memory() or memory, _gpu_memory(plan)  # one that ended weighs nothing
                 # until the first step there is nothing to slow down, and its memory grows fast
                 next_look = time.monotonic() + (LOOK_SECONDS if watch.first_step_at else PAUSE)
             used = None if on_gpu is None or before is None else max(0, on_gpu - before)
