@@ -1,6 +1,7 @@
 import re
 
 import pytest
+import structlog
 from markupsafe import escape
 from structlog.testing import capture_logs
 
@@ -17,6 +18,13 @@ from app.errors import (
     Unavailable,
 )
 from tests.web.site import BROWSER, HTMX, Site, database_gone, http_error
+
+
+@pytest.fixture(autouse=True)
+def unused_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logger keeps the settings of its first use; where that lies before these tests, nothing of it is captured."""
+    monkeypatch.setattr("app.web.error_pages.log", structlog.get_logger())
+
 
 ERRORS = [
     NotFound("There is no candidate C-9."),
