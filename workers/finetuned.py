@@ -9,6 +9,7 @@ import torch
 from app import jobs
 from app.db import transaction
 from app.encoders import actions as encoders
+from app.encoders.policies import OWN_LICENCE
 from app.errors import Conflict
 from app.jobs import RunningJob
 from app.snapshots import queries as snapshots
@@ -72,7 +73,7 @@ def _register(job: RunningJob, run: Run, start: Start, checkpoint: Path, best: i
     row = packages.encoder_of(
         package,
         name,
-        licence=base.licence if base else "",
+        licence=base.licence if base else OWN_LICENCE,
         reaches=bool(base and base.reaches_data) or bool(snapshot and snapshots.reaching(snapshot)),
         provenance=_provenance(run, snapshot, base, best),
     )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from app.encoders.figures import Figure
-from app.encoders.policies import REACH, licence, origin, snippet
+from app.encoders.policies import REACH, origin, snippet
 from app.encoders.queries import Shown, Step
 from app.tables import Weights
 from app.training.settings import title_of
@@ -19,7 +19,7 @@ POSTED = "- It learned from what people posted: rare findings, stains, scanners 
 def card(one: Shown, steps: Sequence[Step], folder: str) -> str:
     """`folder` is the one that this file lies in."""
     encoder = one.encoder
-    terms = licence(encoder, steps[-1].base if steps else encoder)
+    terms = encoder.licence or "Unknown"
     has_posts = any(step.snapshot for step in steps)
     parts = [
         front_matter(terms, has_posts=has_posts),

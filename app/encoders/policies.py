@@ -9,6 +9,7 @@ from app.tables import Encoder, EncoderKind, Weights
 INDEX_FROM = 1_000  # vectors; below, reading all of them is as quick and exact
 INDEXABLE_WIDTH = 2_000  # pgvector's limit for HNSW over `vector`
 CHECKPOINTS = (".safetensors", ".pt")
+OWN_LICENCE = "Yours to choose: it was trained here from random weights"
 FOLDER = "local-dir:"  # open_clip's word for a model that is a folder with its config and its weights
 
 REACH = (
@@ -40,13 +41,6 @@ def origin(encoder: Encoder) -> str:
     if encoder.pretrained.endswith(CHECKPOINTS):
         return f"File {encoder.pretrained}"
     return "Python package" if encoder.source == "efficientnet-lite0" else "Hub"
-
-
-def licence(encoder: Encoder, first: Encoder | None) -> str:
-    """The licence in words. `first` is the model that it all began with; None where it was made here from nothing."""
-    if encoder.licence:
-        return encoder.licence
-    return "Unknown" if first else "Yours to choose: it was trained here from random weights"
 
 
 def no_download(encoder: Encoder) -> str:

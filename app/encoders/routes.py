@@ -9,7 +9,7 @@ from app import presence
 from app.config import settings
 from app.encoders import actions, downloads, queries
 from app.encoders.forms import DeleteForm, RegisterForm, UseForm
-from app.encoders.policies import INDEX_FROM, INDEXABLE_WIDTH, REACH, licence, no_download, origin, snippet
+from app.encoders.policies import INDEX_FROM, INDEXABLE_WIDTH, REACH, no_download, origin, snippet
 from app.errors import Conflict, Invalid
 from app.operations.sentences import job_label
 from app.prefilter.stages import STAGES
@@ -117,7 +117,7 @@ def model_page(
     context = _running(session, encoder_id) | {
         "one": one,
         "steps": steps,
-        "licence": licence(one.encoder, steps[-1].base if steps else one.encoder),
+        "licence": one.encoder.licence or "Unknown",
         "title_of": title_of,
         "images": queries.images(session),
         "origin": origin,

@@ -130,7 +130,7 @@ def _wish_of(session: Session, task: Task, column: Column, models: Sequence[int]
 
 def wording_layout(chosen: EvaluationSet) -> str:
     """What a set's wordings are filed under: its layout, or the set itself where its classes are its own."""
-    return chosen.layout if catalogue.known(chosen.layout).classes else f"{chosen.layout}: {chosen.name}"
+    return chosen.layout if catalogue.known(chosen.layout).classes else f"{chosen.layout}: {chosen.name} ({chosen.id})"
 
 
 def licences(planned: Sequence[Planned]) -> list[str]:

@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from app.encoders import queries
 from app.encoders.card import POSTED, card
+from app.encoders.policies import OWN_LICENCE
 from app.snapshots.freezing import freeze
 from app.tables import Encoder
 from tests.encoders.test_model_cards import made_by_run
@@ -16,7 +17,7 @@ def card_of(session: Session, model: Encoder) -> str:
 
 
 def test_the_card_of_a_model_of_drawn_pictures_claims_no_histology(session: Session) -> None:
-    said = card_of(session, made_by_run(session, None, None, licence=""))
+    said = card_of(session, made_by_run(session, None, None, licence=OWN_LICENCE))
     assert 'tags: ["clip"]' in said
     assert POSTED not in said
     assert "Yours to choose: it was trained here from random weights." in said

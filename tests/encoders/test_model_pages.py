@@ -5,6 +5,7 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
 from app.encoders import queries
+from app.encoders.policies import OWN_LICENCE
 from app.prefilter import actions as prefilter
 from app.tables import Classifier, EncoderKind, Event, Job, JobState, LabelSet, Run, Tally, Weights
 from tests.factories import make_candidate, make_encoder
@@ -185,7 +186,7 @@ def test_whoever_may_not_see_models_is_told_who_may(sign_in: SignIn) -> None:
 
 
 def test_the_licence_of_what_was_trained_here_from_nothing_is_ours_to_choose(sign_in: SignIn, session: Session) -> None:
-    made = make_encoder(session, name="ours", licence="")
+    made = make_encoder(session, name="ours", licence=OWN_LICENCE)
     session.add(Run(encoder_id=made.id, architecture="tiny", recipe="scratch", settings={}))
     session.flush()
     page = sign_in("elm").get(f"/models/{made.id}").text

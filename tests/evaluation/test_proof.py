@@ -78,7 +78,7 @@ def test_what_the_product_trained_beats_its_untrained_base_in_each_task(
         pair.picture.save(path)
     set_id = read("colours")
     with transaction() as session:
-        worded = queries.newest_wording(session, "folders: colours")
+        worded = queries.newest_wording(session, f"folders: colours ({set_id})")
         assert worded
         actions.add_wording(session, SYSTEM, worded, worded.names, [TEMPLATE], "as the captions have them")
     for task, metric in (

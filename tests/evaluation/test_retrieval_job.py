@@ -144,15 +144,19 @@ def replayed(file: Path, root: Path) -> tuple[int, int, list[str]]:
     return done.cursor["same"], done.cursor["of"], done.cursor["differences"]
 
 
+def trained_on(frozen: Snapshot) -> tuple[Encoder, list[str]]:
+    """A model that says so, and the pictures that it then learned from."""
+    encoder = register(TINY_CLIP)
+    run = Run(snapshot_id=frozen.id, architecture="tiny", recipe="scratch", settings={}, encoder_id=encoder.id)
+    with transaction() as session:
+        session.add(run)
+        return encoder, [one.sha256 for one in lineage.training_pictures(session, [frozen.id])]
+
+
 def test_pairs_of_a_set_that_were_in_training_are_found_and_the_figures_without_them_given(
     roots: Path, frozen: Snapshot
 ) -> None:
-    encoder = register(TINY_CLIP)
-    with transaction() as session:
-        session.add(
-            Run(snapshot_id=frozen.id, architecture="tiny", recipe="scratch", settings={}, encoder_id=encoder.id)
-        )
-        train = [one.sha256 for one in lineage.training_pictures(session, [frozen.id])]
+    encoder, train = trained_on(frozen)
     files.captions(roots / "pairs", each=6)
     (roots / "pairs" / "images" / "0.jpg").write_bytes(blobs().get(train[0]))
     found = evaluated(encoder, read("pairs"), Task.RETRIEVAL)
@@ -165,12 +169,7 @@ def test_pairs_of_a_set_that_were_in_training_are_found_and_the_figures_without_
 def test_pictures_of_a_set_that_were_in_training_are_found_and_the_figures_without_them_given(
     roots: Path, frozen: Snapshot
 ) -> None:
-    encoder = register(TINY_CLIP)
-    with transaction() as session:
-        session.add(
-            Run(snapshot_id=frozen.id, architecture="tiny", recipe="scratch", settings={}, encoder_id=encoder.id)
-        )
-        train = [one.sha256 for one in lineage.training_pictures(session, [frozen.id])]
+    encoder, train = trained_on(frozen)
     for number in range(8):
         for label in ("a", "b"):
             path = roots / "seen" / "test" / label / f"{number}.jpg"

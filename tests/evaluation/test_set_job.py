@@ -9,6 +9,7 @@ from app.accounts.policies import SYSTEM
 from app.db import transaction
 from app.errors import Conflict, Invalid
 from app.evaluation import actions, folders, queries
+from app.evaluation.planning import wording_layout
 from app.tables import EvaluationSet, Job, JobState
 from tests.encoders.models import again, run, take_back
 from tests.evaluation.fixtures import files
@@ -180,6 +181,6 @@ def test_a_generic_folder_brings_its_own_classes_and_their_wording(roots: Path) 
     row = row_of(set_id)
     assert row.layout == "folders"
     with transaction() as session:
-        newest = queries.newest_wording(session, "folders: mine")
+        newest = queries.newest_wording(session, wording_layout(row))
         assert newest
         assert set(newest.names) == set(row.report["classes"])

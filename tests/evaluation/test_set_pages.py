@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.config import settings
 from app.evaluation import folders
+from app.evaluation.planning import wording_layout
 from app.tables import EvaluationSet, Job, WorkQueue
 from tests.evaluation.made import make_evaluation, make_set, make_wording
 from tests.factories import make_encoder
@@ -167,12 +168,14 @@ def test_a_set_that_nothing_was_measured_on_is_deleted_and_may_be_registered_as_
     session: Session, sign_in: SignIn
 ) -> None:
     folder("colon")
-    elm, made = sign_in("elm"), make_set(session)
+    elm, made = sign_in("elm"), make_set(session, "Mine", "folders")
+    worded = wording_layout(made)
     folders.of_set(made.id).mkdir(parents=True, exist_ok=True)
     assert "Delete the set" in elm.get(f"/evaluation/sets/{made.id}").text
     assert sign_in("fir").post(f"/evaluation/sets/{made.id}/delete").status_code == 403
     assert elm.post(f"/evaluation/sets/{made.id}/delete").status_code == 303
     assert session.get(EvaluationSet, made.id) is None
+    assert wording_layout(make_set(session, "Mine", "folders")) != worded  # whose classes may be others
     assert not folders.of_set(made.id).exists()
     assert "is deleted. Its folder is as it was" in elm.get("/evaluation/sets").text
     assert f"evaluation set {made.id}" in elm.get("/activity").text

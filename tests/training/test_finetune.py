@@ -19,6 +19,7 @@ from app.accounts.policies import SYSTEM
 from app.config import settings
 from app.curation import moves
 from app.db import transaction
+from app.encoders.policies import OWN_LICENCE
 from app.tables import (
     Candidate,
     Encoder,
@@ -78,6 +79,7 @@ def test_a_run_from_scratch_what_goes_on_from_it_and_one_from_its_model_leave_cu
     assert sorted(epochs) == [1, 2, 3]
     assert run.best_epoch in epochs
     assert model.name == f"ip-clip v0001 run {run.id}"
+    assert model.licence == OWN_LICENCE
     assert (model.weights, model.provenance["run"], model.provenance["snapshot"]) == (Weights.TRAINED, run.id, "v0001")
     assert model.provenance["command"] == run.command
     assert run.report["retrieval"]["strict"]["image_to_text"]["queries"] <= 8
